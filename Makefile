@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# Verst. `make demo` shows a live migration, `make check` tests all; both first install what the machine lacks.
+# BUILD=dir builds elsewhere, CC=clang with clang, SAN=1 with address and undefined-behaviour sanitizers.
+
+BUILD   ?= build$(if $(SAN),-san)
+PREFIX  ?= /usr/local
+VERSION := 0.1.0
+
+CC      ?= gcc
+CLANG   ?= clang
+BPFTOOL ?= bpftool
+CFLAGS  ?= -O2 -g
+WARN    := -Wall -Wextra -Werror -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wno-unused-parameter \
+	   -Wno-missing-field-initializers
+PKGS    := libprotobuf-c liblz4 libssh2 libxxhash libcap json-c libbpf libmnl
+CPPFLAGS += -D_GNU_SOURCE -DVERST_VERSION='"$(VERSION)"' -I. -I$(BUILD)/gen $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+LIBS    := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lnet -lelf -lz -lpthread
+ALL_CFLAGS = -std=gnu11 $(WARN) $(CFLAGS) $(if $(SAN),-fsanitize=address,undefined -fno-omit-frame-pointer) -MMD -MP
+
+ARCH := $(patsubst i%86,x86,$(patsubst x86_64,x86,$(patsubst ppc64%,ppc64,$(shell $(CC) -dumpmachine | cut -d- -f1))))
+
+DIRS     := lib model facts kernel arch arch/$(ARCH) remote images cpt rst ve migrate include
+SRC      := $(wildcard $(DIRS:=/*.c))
+PROTO    := $(wildcard images/proto/*.proto)
+PROTO_C  := $(PROTO:%.proto=$(BUILD)/gen/%.pb-c.c)
+BPF      := $(wildcard kernel/bpf/*.bpf.c)
+SKEL     := $(BPF:%.bpf.c=$(BUILD)/gen/%.skel.h)
+BLOB     := $(BUILD)/remote/blob/blob.bin
+OBJ      := $(SRC:%.c=$(BUILD)/%.o) $(PROTO_C:%.c=%.o) $(BUILD)/remote/blob/embed.o
+CLI_OBJ  := $(patsubst %.c,$(BUILD)/%.o,$(wildcard cli/*.c))
+UNIT_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/unit/*.c))
+LIVE     := $(patsubst tests/live/%.c,$(BUILD)/live/%,$(wildcard tests/live/*.c))
+GEN_HDR  := $(PROTO:%.proto=$(BUILD)/gen/%.pb-c.h) $(SKEL)
+
+.PHONY: all deps check check-unit check-layers check-live demo bench soak fuzz install clean format tidy programs
+.SECONDARY:
+all: $(BUILD)/verst programs
+
+$(BUILD)/verst: $(CLI_OBJ) $(BUILD)/libverst.a
+	$(CC) $(ALL_CFLAGS) -o $@ $(CLI_OBJ) $(BUILD)/libverst.a $(LIBS) $(LDFLAGS)
+
+$(BUILD)/libverst.a: $(OBJ)
+	@rm -f $@
+	ar rcs $@ $^
+
+$(BUILD)/%.o: %.c | $(GEN_HDR)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -c -o $@ $<
+
+# generated: protobuf-c
+$(BUILD)/gen/%.pb-c.c $(BUILD)/gen/%.pb-c.h: %.proto
+	@mkdir -p $(@D)
+	protoc-c --proto_path=. --c_out=$(BUILD)/gen $<
+$(BUILD)/gen/%.pb-c.o: $(BUILD)/gen/%.pb-c.c
+	$(CC) -I$(BUILD)/gen $(CFLAGS) $(if $(SAN),-fsanitize=address,undefined) -c -o $@ $<
+
+# generated: BPF objects and their skeletons
+$(BUILD)/gen/vmlinux.h:
+	@mkdir -p $(@D)
+	$(BPFTOOL) btf dump file /sys/kernel/btf/vmlinux format c > $@
+$(BUILD)/gen/%.bpf.o: %.bpf.c $(BUILD)/gen/vmlinux.h
+	@mkdir -p $(@D)
+	$(CLANG) -g -O2 -target bpf -D__TARGET_ARCH_$(ARCH) -I. -I$(BUILD)/gen -c -o $@ $<
+$(BUILD)/gen/%.skel.h: $(BUILD)/gen/%.bpf.o
+	$(BPFTOOL) gen skeleton $< name $(notdir $*)_bpf > $@
+
+# what runs inside a stopped task: no libc, position-independent, one flat piece
+BLOB_SRC := $(wildcard remote/blob/*.c remote/blob/*.S arch/$(ARCH)/blob/*.S)
+$(BUILD)/remote/blob/blob.elf: $(BLOB_SRC) remote/blob/blob.lds $(wildcard remote/blob/*.h)
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 $(WARN) -O2 -I. -ffreestanding -fPIE -fno-stack-protector -fcf-protection=none \
+		-fno-asynchronous-unwind-tables -mno-sse -mgeneral-regs-only -nostdlib -static-pie -Wl,-T,remote/blob/blob.lds \
+		-Wl,--build-id=none -Wl,-z,noexecstack -o $@ $(BLOB_SRC)
+$(BLOB): $(BUILD)/remote/blob/blob.elf
+	objcopy -O binary $< $@
+$(BUILD)/remote/blob/embed.o: remote/blob/embed.s $(BLOB)
+	$(CC) -c -Wa,-I$(BUILD)/remote/blob -o $@ $<
+
+# tests
+$(BUILD)/unit: $(UNIT_OBJ) $(BUILD)/libverst.a
+	$(CC) $(ALL_CFLAGS) -o $@ $^ -lcriterion $(LIBS)
+$(BUILD)/live/%: tests/live/%.c tests/live/live.h
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -D_GNU_SOURCE -I. -Wall -Wextra -Werror -Wno-unused-parameter -O2 -g -static -pthread -o $@ $<
+programs: $(LIVE)
+
+check-layers:
+	scripts/check-layers
+check-unit: $(BUILD)/unit
+	$(BUILD)/unit
+
+deps:
+	scripts/deps
+
+-include $(OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(UNIT_OBJ:.o=.d)
+
+clean:
+	rm -rf $(BUILD)
