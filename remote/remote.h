@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A stopped thread in our hands. All functions must be called from the thread that seized (ptrace's rule).
+ */
+#ifndef VERST_REMOTE_REMOTE_H
+#define VERST_REMOTE_REMOTE_H
+
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include "arch/arch.h"
+#include "lib/buf.h"
+#include "lib/lib.h"
+
+struct remote; /* one thread */
+
+/* REMOTE_BORN: a task being built (restore): dies with us (PTRACE_O_EXITKILL), has no own registers to go back to. */
+enum remote_kind { REMOTE_LIVING, REMOTE_BORN };
+
+/*
+ * Stops threads where they are. Seizes all, then interrupts all, then waits for all (1000 tasks in 7 ms). A thread that
+ * vanished meanwhile gives a NULL in its place. On failure nothing stays seized.
+ * Seccomp filters are suspended while we hold a thread (PTRACE_O_SUSPEND_SECCOMP).
+ */
+int remote_seize(const pid_t *tids, size_t nr, enum remote_kind kind, struct remote **ret, struct err *err);
+
+pid_t remote_tid(const struct remote *r);
+/* The event of the stop we found it in: 0, or SIGSTOP-like job-control stop signal if it was in a group stop. */
+int remote_group_stop(const struct remote *r);
+void remote_mark_group_leader(struct remote *r, struct remote *leader); /* shares the leader's blob: same mm */
+
+/*
+ * Undoes all: scratch and blob unmapped in the task, own registers and signal mask back, detached. For REMOTE_BORN: only
+ * detaches, with whatever registers were set. Frees r. A dead task is no error.
+ */
+int remote_release(struct remote *r, struct err *err);
+int remote_release_all(struct remote **r, size_t nr, struct err *err); /* the same, batched where it saves time */
+
+/* --- memory of the task, by process_vm_readv/writev with /proc/PID/mem where that is refused --- */
+int remote_read(struct remote *r, uint64_t addr, void *p, size_t len_bytes, struct err *err);
+int remote_write(struct remote *r, uint64_t addr, const void *p, size_t len_bytes, struct err *err);
+
+/* --- batches --- */
+
+/* An argument of a call: a literal, an address in the batch's data, or the result of an earlier call of the batch. */
+struct remote_arg {
+	enum { RA_LITERAL, RA_DATA, RA_RESULT } kind;
+	uint64_t value; /* literal; offset in the data; index of the call */
+};
+
+#define ra_num(v)    ((struct remote_arg){RA_LITERAL, (uint64_t)(v)})
+#define ra_data(off) ((struct remote_arg){RA_DATA, (uint64_t)(off)})
+#define ra_result(i) ((struct remote_arg){RA_RESULT, (uint64_t)(i)})
+
+enum { REMOTE_MAY_FAIL = 1 }; /* a negative result does not end the batch */
+
+struct remote_batch; /* grows; reusable after reset */
+
+struct remote_batch *remote_batch_new(void);
+void remote_batch_reset(struct remote_batch *b);
+void remote_batch_free(struct remote_batch *b);
+
+/* Data that calls point to. Returns its offset (16-byte aligned). p NULL: zeroed room for results. */
+size_t remote_batch_data(struct remote_batch *b, const void *p, size_t len_bytes);
+/* Adds a call, returns its index. `what` (static) names it in errors: "mmap heap". Missing arguments are 0. */
+size_t remote_batch_call(struct remote_batch *b, const char *what, unsigned flags, long nr, size_t nr_args,
+			 const struct remote_arg *args);
+#define remote_call(b, what, flags, nr, ...)                                                           \
+	remote_batch_call(b, what, flags, nr,                                                          \
+			  sizeof((struct remote_arg[]){__VA_ARGS__}) / sizeof(struct remote_arg),      \
+			  (struct remote_arg[]){__VA_ARGS__})
+
+/*
+ * Runs all calls in the task, in one resume. Any batch size: the scratch area in the task grows as needed (0.2 ms).
+ * Fails with the first call that failed without REMOTE_MAY_FAIL ("mmap heap: Cannot allocate memory").
+ */
+int remote_batch_run(struct remote *r, struct remote_batch *b, struct err *err);
+int64_t remote_batch_result(const struct remote_batch *b, size_t call); /* negative errno */
+const void *remote_batch_out(const struct remote_batch *b, size_t data_offset); /* data as it is after the run */
+
+/* One call, by the same way. Result or negative errno in *ret. */
+int remote_syscall(struct remote *r, long nr, size_t nr_args, const uint64_t *args, int64_t *ret, struct err *err);
+
+/* --- for tasks being built (REMOTE_BORN) --- */
+
+/* Where blob and scratch lie, so that the plan keeps mappings off them; and moving both away. */
+void remote_blob_range(const struct remote *r, uint64_t *ret_start, uint64_t *ret_end);
+int remote_blob_move(struct remote *r, uint64_t addr, struct err *err);
+/* A newly seized stub process becomes an empty address space: everything but the blob (put at addr) is unmapped. */
+int remote_make_empty(struct remote *r, uint64_t addr, struct err *err);
+
+struct clone_args; /* linux/sched.h */
+/*
+ * clone3 in r; the child arrives seized and stopped in the blob, ready for batches. Without CLONE_VM it has its own copy of the
+ * blob at the same place; with CLONE_VM (a thread) it gets a scratch of its own. set_tid points to our memory.
+ */
+int remote_clone(struct remote *r, const struct clone_args *args, struct remote **ret_child, struct err *err);
+
+/* Sends descriptors into the task: returns the numbers they got there, in ret_fds[nr] (any number, 253 a message). */
+int remote_send_fds(struct remote *r, const int *fds, size_t nr, int *ret_fds, struct err *err);
+
+/* The last step: blob and scratch unmapped (by the final call itself), the thread left in a stop where arch_thread_restore works. */
+int remote_finish(struct remote *r, struct err *err);
+
+#endif
