@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Sockets. */
+#ifndef VERST_MODEL_SOCK_H
+#define VERST_MODEL_SOCK_H
+
+#include "model/base.h"
+
+/* One setsockopt to repeat. Values are stored as the fields of their type (u32 little-endian, timeval as two i64, ...). */
+struct sockopt_obj {
+	int32_t level, name;
+	struct bytes value;
+};
+
+/* A message or piece of stream waiting in a socket. */
+struct sock_packet {
+	struct bytes data;
+	struct bytes from;	  /* sender's address: sockaddr without the family; unix: sun_path bytes */
+	uint32_t from_unix;	  /* sender's unix_obj id, if it is in the VE */
+	VEC(file_id) files; /* SCM_RIGHTS that go with its first byte */
+};
+
+enum sock_state { SOCK_ST_CLOSED = 1, SOCK_ST_LISTEN, SOCK_ST_CONNECTED };
+
+struct unix_obj {
+	uint32_t id;
+	int32_t type;  /* SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET */
+	enum sock_state state;
+	struct bytes name; /* as bound: sun_path bytes, abstract ones begin with NUL */
+	char *path;	   /* where the bound socket file is in the VE's root, NULL if none, or if it is gone */
+	uint32_t mode, uid, gid; /* of the socket file */
+	uint32_t peer;	   /* unix_obj id; 0 none or gone */
+	bool peer_gone;	   /* was connected, the peer is closed */
+	uint32_t backlog;
+	uint32_t shutdown; /* bit 0 receive, bit 1 send */
+	VEC(struct sockopt_obj) options;
+	VEC(struct sock_packet) queue; /* to be received here */
+	VEC(uint32_t) pending; /* listener: unix_obj ids of connections not yet accepted (of the peers' ends) */
+};
+
+struct inet_obj {
+	uint32_t id;
+	int32_t family, type, protocol;
+	uint32_t state; /* TCP: the kernel's number (TCP_ESTABLISHED = 1, ...); UDP: 1 connected, 7 not */
+	struct bytes src, dst; /* 4 or 16 bytes */
+	uint32_t src_port, dst_port;
+	uint32_t scope_id;
+	char *device;	/* SO_BINDTODEVICE */
+	bool bound;	/* has a local port */
+	uint32_t shutdown;
+	uint32_t backlog;
+	VEC(struct sockopt_obj) options;
+	VEC(struct sock_packet) queue; /* UDP */
+	/* TCP that was connected */
+	uint32_t send_seq, recv_seq; /* of the first byte *behind* the queues */
+	struct bytes send_queue, recv_queue;
+	uint32_t unsent_bytes; /* at the end of send_queue */
+	uint32_t snd_wl1, snd_wnd, max_window, rcv_wnd, rcv_wup;
+	uint32_t mss, snd_wscale, rcv_wscale;
+	bool wscale_ok, sack_ok, timestamps_ok;
+	uint32_t timestamp;	/* TCP_TIMESTAMP */
+	bool fin_received, fin_sent;
+};
+
+#endif
