@@ -15,6 +15,11 @@ struct mount_obj {
 	bool made_by_boot; /* every VE has it */
 };
 
+struct fsent_xattr {
+	char *name;
+	struct bytes value;
+};
+
 /* One file of a tmpfs, or a piece of one: pieces of a large file follow each other. Also used by migrations. */
 struct fsent_obj {
 	mount_id mount;
@@ -26,10 +31,7 @@ struct fsent_obj {
 	char *hardlink; /* an earlier path of the same file */
 	uint64_t size_bytes, offset;
 	struct bytes content;
-	VEC(struct fsent_xattr {
-		char *name;
-		struct bytes value;
-	}) xattrs;
+	VEC(struct fsent_xattr) xattrs;
 };
 
 struct link_obj {
@@ -53,13 +55,15 @@ struct route_obj {
 	char *link;
 };
 
+struct sysctl_obj {
+	char *name, *value; /* below /proc/sys/net/ */
+};
+
 struct netns_obj {
 	VEC(struct link_obj) links;
 	VEC(struct addr_obj) addrs;
 	VEC(struct route_obj) routes;
-	VEC(struct sysctl_obj {
-		char *name, *value; /* below /proc/sys/, in net/ */
-	}) sysctls;
+	VEC(struct sysctl_obj) sysctls;
 };
 
 #endif
