@@ -15,9 +15,11 @@ WARN    := -Wall -Wextra -Werror -Wshadow -Wmissing-prototypes -Wstrict-prototyp
 PKGS    := libprotobuf-c liblz4 libssh2 libxxhash libcap json-c libbpf libmnl
 CPPFLAGS += -D_GNU_SOURCE -DVERST_VERSION='"$(VERSION)"' -I. -I$(BUILD)/gen $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 LIBS    := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lnet -lelf -lz -lpthread
-ALL_CFLAGS = -std=gnu11 $(WARN) $(CFLAGS) $(if $(SAN),-fsanitize=address,undefined -fno-omit-frame-pointer) -MMD -MP
+comma := ,
+SANFLAGS := $(if $(SAN),-fsanitize=address$(comma)undefined)
+ALL_CFLAGS = -std=gnu11 $(WARN) $(CFLAGS) $(SANFLAGS) $(if $(SAN),-fno-omit-frame-pointer) -MMD -MP
 
-ARCH := $(patsubst i%86,x86,$(patsubst x86_64,x86,$(patsubst ppc64%,ppc64,$(shell $(CC) -dumpmachine | cut -d- -f1))))
+ARCH := $(patsubst i%86,x86,$(patsubst x86_64,x86,$(patsubst ppc64%,ppc64,$(firstword $(subst -, ,$(shell $(CC) -dumpmachine))))))
 
 DIRS     := lib model facts kernel arch arch/$(ARCH) remote images cpt rst ve migrate include
 SRC      := $(wildcard $(DIRS:=/*.c))
@@ -52,7 +54,7 @@ $(BUILD)/gen/%.pb-c.c $(BUILD)/gen/%.pb-c.h: %.proto
 	@mkdir -p $(@D)
 	protoc-c --proto_path=. --c_out=$(BUILD)/gen $<
 $(BUILD)/gen/%.pb-c.o: $(BUILD)/gen/%.pb-c.c
-	$(CC) -I$(BUILD)/gen $(CFLAGS) $(if $(SAN),-fsanitize=address,undefined) -c -o $@ $<
+	$(CC) -I$(BUILD)/gen $(CFLAGS) $(SANFLAGS) -c -o $@ $<
 
 # generated: BPF objects and their skeletons
 $(BUILD)/gen/vmlinux.h:
