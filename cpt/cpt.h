@@ -54,6 +54,7 @@ struct cpt {
 	struct model m;
 	VEC(struct cpt_task) tasks; /* parents before children; refreshed by cpt_task_list */
 	bool frozen;
+	size_t ghosts_written, regs_written, shms_written; /* in m, from the beginning */
 	struct undo undo;
 	struct cpt_mm_state *mm;     /* cpt/mm.c */
 	struct cpt_file_state *file; /* cpt/file.c */
@@ -64,6 +65,9 @@ struct cpt {
 
 /* "task 42 (redis-server)" and "task 42 (redis-server) fd 7" for findings and errors; static per call site's buffer. */
 const char *cpt_where(const struct cpt_task *t, int fd, char ret[static 64]);
+
+/* Writes GHOST, REG and SHM records that were not written yet, so that MM records may name them. cpt/engine.c */
+int cpt_write_named(struct cpt *c, struct err *err);
 
 /* --- cpt/task.c: the tree, threads, signals, timers, credentials --- */
 int cpt_task_list(struct cpt *c, struct err *err); /* finds all tasks, fills c->tasks; ids of known ones are kept */
@@ -131,6 +135,8 @@ int cpt_reg_of_mapping(struct cpt *c, const struct cpt_task *t, uint64_t start, 
 		       const char *path, reg_id *ret, struct err *err);
 /* An executable, by /proc/PID/exe. */
 int cpt_reg_of_exe(struct cpt *c, const struct cpt_task *t, reg_id *ret, struct err *err);
+/* The terminal with this device number (field 7 of stat) as collected; 0 if none. */
+tty_id cpt_tty_of_dev(const struct cpt *c, unsigned major, unsigned minor);
 /* Contents of nameless files: PAGES_GHOST records. */
 int cpt_ghost_write(struct cpt *c, struct err *err);
 

@@ -59,6 +59,7 @@ int proc_stat_read(int proc_fd, struct proc_stat *ret, struct err *err)
 	s.pgrp = (uint32_t)field[5];
 	s.session = (uint32_t)field[6];
 	s.tty_nr = (uint32_t)field[7];
+	s.tpgid = (uint32_t)field[8];
 	s.nice = (int64_t)field[19];
 	s.start_ticks = field[22];
 	s.start_code = field[26];

@@ -9,7 +9,7 @@
 
 struct proc_stat { /* /proc/PID/stat */
 	char comm[64], state;
-	uint32_t ppid, pgrp, session, tty_nr;
+	uint32_t ppid, pgrp, session, tty_nr, tpgid;
 	int64_t nice;
 	uint64_t start_ticks, start_code, end_code, start_stack, start_data, end_data, start_brk, arg_start, arg_end,
 		env_start, env_end;

@@ -33,7 +33,7 @@
 #define vec_push(v, item) ((void)(*vec_add(v) = (item)))
 
 /* for each item; `it` is a pointer to it */
-#define vec_each(it, v) for (__typeof__((v)->at) it = (v)->at; it < (v)->at + (v)->nr; it++)
+#define vec_each(it, v) for (__typeof__((v)->at + 0) it = (v)->at; it < (v)->at + (v)->nr; it++)
 
 #define vec_free(v)                       \
 	do {                              \

@@ -27,6 +27,10 @@ int remote_seize(const pid_t *tids, size_t nr, enum remote_kind kind, struct rem
 pid_t remote_tid(const struct remote *r);
 /* The event of the stop we found it in: 0, or SIGSTOP-like job-control stop signal if it was in a group stop. */
 int remote_group_stop(const struct remote *r);
+/* Signals the thread had blocked when it was seized (while we hold it, all are). */
+uint64_t remote_sigmask(const struct remote *r);
+/* What remote_release gives back; for REMOTE_BORN, whose own mask is of no interest. */
+void remote_set_sigmask(struct remote *r, uint64_t mask);
 void remote_mark_group_leader(struct remote *r, struct remote *leader); /* shares the leader's blob: same mm */
 
 /*
