@@ -8,6 +8,7 @@
 #define VERST_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "lib/err.h"
@@ -69,7 +70,10 @@ int verst_dump_open(struct verst *v, const char *id_or_name, int out_fd, const s
 		    struct verst_dump **ret, struct verst_findings *ret_findings, struct err *err);
 int verst_dump_round(struct verst_dump *d, struct verst_round *ret, struct err *err);
 int verst_dump_freeze(struct verst_dump *d, struct verst_round *ret, struct err *err);
-/* Called inside of verst_dump_freeze, when the VE stands still and its objects are known, before END: files (migration). */
+/*
+ * Called inside of verst_dump_freeze, when the VE stands still, after a TREE record and before any object that names a
+ * file and END: sends the files that changed (migration).
+ */
 void verst_dump_on_frozen(struct verst_dump *d, int (*fn)(void *arg, struct err *err), void *arg);
 int verst_dump_commit_begin(struct verst_dump *d, struct err *err);
 void verst_dump_stats(const struct verst_dump *d, struct verst_dump_stats *ret);
@@ -103,6 +107,12 @@ struct verst_restore_stats {
 int verst_restore_open(struct verst *v, int in_fd, const struct verst_restore_opts *opts, struct verst_restore **ret,
 		       struct err *err);
 int verst_restore_run(struct verst_restore *r, struct err *err);
+/*
+ * The VE's root as one mount, nothing mounted over parts of it: an O_PATH descriptor (the engine's, not to be closed), and the
+ * host's uid that is uid 0 in the VE. Valid, from any thread, once the first TREE record was worked off; before that
+ * *ret_fd is -1. Never blocks. Changed files of a migration are applied through it.
+ */
+void verst_restore_root_fd(const struct verst_restore *r, int *ret_fd, unsigned *ret_uid_base);
 void verst_restore_stats(const struct verst_restore *r, struct verst_restore_stats *ret);
 int verst_restore_commit(struct verst_restore *r, struct err *err);
 void verst_restore_abort(struct verst_restore *r);
@@ -114,5 +124,74 @@ int verst_restore_plan(struct verst *v, int in_fd, struct verst_findings *ret, s
 int verst_image_show(int in_fd, bool json, void (*line)(const char *text, void *arg), void *arg, struct err *err);
 /* Whole and sound, or ERR_IMAGE naming record and offset. */
 int verst_image_verify(int in_fd, struct err *err);
+
+/* --- for the migration: a VE as something that moves (ve/adopt.c) --- */
+struct verst_ve {
+	unsigned id;
+	char *name;		 /* "" if it has none */
+	char *conf;		 /* text of its config */
+	char *template_name;	 /* "" if it has none */
+	char *template_digest;	 /* hex, of what is in it; "" without a template */
+	char *upper;		 /* its own files: directory of the private area, ids as the VE sees them */
+	bool running;
+};
+int verst_ve_describe(struct verst *v, const char *id_or_name, struct verst_ve *ret, struct err *err);
+void verst_ve_free(struct verst_ve *ve);
+/*
+ * Files that tasks of the running VE have mapped shared and writable, as paths of its root without the leading slash:
+ * writes to them need not show in their times. Calls fn for each; the same path may come more than once.
+ */
+int verst_ve_shared_files(struct verst *v, unsigned id, void (*fn)(void *arg, const char *path), void *arg,
+			  struct err *err);
+/* Could such a VE come here? Adds every reason why not: id, name, addresses, template. The strings are from outside. */
+int verst_ve_room(struct verst *v, const struct verst_ve *ve, struct verst_findings *ret, struct err *err);
+/* Makes config and an empty private area for it. ERR_EXISTS. ret_upper is the caller's to free. */
+int verst_ve_adopt(struct verst *v, unsigned id, const char *conf, char **ret_upper, struct err *err);
+/* Undoes that: kills what runs of it (no FIN, no RST leaves the node), removes config and private area. Missing parts are fine. */
+int verst_ve_forget(struct verst *v, unsigned id, struct err *err);
+/* The same for a VE that has moved away; keep: private area and config stay, the config as ID.conf.migrated. */
+int verst_ve_drop(struct verst *v, unsigned id, bool keep, struct err *err);
+/* A VE that a died migration left frozen (verst_dump_commit_begin) runs on. Not running: fine. */
+int verst_ve_unfreeze(struct verst *v, unsigned id, struct err *err);
+
+/* --- for the migration: what must survive a crash (ve/journal.c; LIB/journal/ID) --- */
+enum verst_journal_state {
+	VERST_JOURNAL_NONE,
+	VERST_JOURNAL_RECEIVING, /* target: being built, not complete */
+	VERST_JOURNAL_READY,	 /* target: complete and frozen */
+	VERST_JOURNAL_COMMITTED, /* target: it lives here */
+	VERST_JOURNAL_ABORTED,	 /* target: it will never live here */
+	VERST_JOURNAL_DOUBT,	 /* source: COMMIT was said, the answer is not known */
+	VERST_JOURNAL_MOVED,	 /* source: it lives there; what is left here is to be removed */
+};
+struct verst_journal {
+	unsigned id;
+	enum verst_journal_state state;
+	char migration[33];   /* 128 random bits in hex */
+	char *user, *host;    /* the source's way to the target; NULL at the target */
+	unsigned port;
+	char *key_path, *known_hosts, *remote_root, *remote_verst; /* NULL: default */
+	bool keep;
+	long long time_s;     /* of the last change, since 1970 */
+};
+void verst_journal_free(struct verst_journal *j);
+/* No journal: ret->state is VERST_JOURNAL_NONE. */
+int verst_journal_read(struct verst *v, unsigned id, struct verst_journal *ret, struct err *err);
+int verst_journal_write(struct verst *v, const struct verst_journal *j, struct err *err); /* durable when it returns */
+/* From one state to another, at once or not at all: ERR_PROTOCOL if it is not this migration's in that state. */
+int verst_journal_step(struct verst *v, unsigned id, const char *migration, enum verst_journal_state from,
+		       enum verst_journal_state to, struct err *err);
+int verst_journal_remove(struct verst *v, unsigned id, struct err *err);
+/* The ids that have one, at most `max`; returns how many there are. */
+size_t verst_journal_list(struct verst *v, unsigned *ret_ids, size_t max);
+/* COMMITTED becomes a remembered outcome (LIB/journal/committed/MIGRATION), which no longer belongs to the id. */
+int verst_journal_settle(struct verst *v, unsigned id, struct err *err);
+/*
+ * The source asks what became of it. COMMITTED, or else it is made ABORTED for ever: a COMMIT that is still on its way
+ * will be refused.
+ */
+int verst_journal_resolve(struct verst *v, unsigned id, const char *migration, enum verst_journal_state *ret,
+			  struct err *err);
+int verst_journal_forget(struct verst *v, const char *migration, struct err *err); /* of a remembered outcome */
 
 #endif

@@ -105,7 +105,8 @@ int ve_net_withdraw(const struct ve *ve, const struct ve_run *run, struct err *e
  * A lease tells the supervisor what to do when its holder dies (the returned socket closes without ve_lease_end).
  *   VE_LEASE_RESTORE  kill every task of the VE, remove what ve_boot made (and, if `remove`, config and private area)
  *   VE_LEASE_COMMIT   the VE stays frozen; the supervisor runs `verst recover ID` with back-off until it is resolved
- * If RUN/ID/journal says "committed" when the holder of a RESTORE lease dies, the VE is thawed instead.
+ * If ve_journal_committed (ve/journal.h) when the holder of a RESTORE lease dies, the VE is thawed and announced instead.
+ * ve_boot asks ve_journal_may_boot first (incoming: `locked`).
  */
 enum ve_lease { VE_LEASE_RESTORE, VE_LEASE_COMMIT };
 int ve_lease_take(const struct ve *ve, enum ve_lease kind, bool remove, int *ret_fd, struct err *err);
