@@ -31,10 +31,11 @@ BLOB     := $(BUILD)/remote/blob/blob.bin
 OBJ      := $(SRC:%.c=$(BUILD)/%.o) $(PROTO_C:%.c=%.o) $(BUILD)/remote/blob/embed.o
 CLI_OBJ  := $(patsubst %.c,$(BUILD)/%.o,$(wildcard cli/*.c))
 UNIT_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/unit/*.c))
-LIVE     := $(patsubst tests/live/%.c,$(BUILD)/live/%,$(wildcard tests/live/*.c))
+PROGRAMS := $(patsubst tests/%.c,$(BUILD)/%,$(wildcard tests/live/*.c tests/demo/*.c tests/real/*.c tests/bench/*.c))
 GEN_HDR  := $(PROTO:%.proto=$(BUILD)/gen/%.pb-c.h) $(SKEL)
 
-.PHONY: all deps check check-unit check-layers check-live demo bench soak fuzz install clean format tidy programs
+.PHONY: all deps check check-unit check-layers check-live demo bench soak fuzz install clean format tidy programs \
+	run-check run-demo run-bench run-soak
 .SECONDARY:
 all: $(BUILD)/verst programs
 
@@ -81,18 +82,41 @@ $(BUILD)/remote/blob/embed.o: remote/blob/embed.s $(BLOB)
 # tests
 $(BUILD)/unit: $(UNIT_OBJ) $(BUILD)/libverst.a
 	$(CC) $(ALL_CFLAGS) -o $@ $^ -lcriterion $(LIBS)
-$(BUILD)/live/%: tests/live/%.c tests/live/live.h
+$(PROGRAMS): $(BUILD)/%: tests/%.c $(wildcard tests/*/*.h)
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 -D_GNU_SOURCE -I. -Wall -Wextra -Werror -Wno-unused-parameter -O2 -g -static -pthread -o $@ $<
-programs: $(LIVE)
+programs: $(PROGRAMS)
 
+# pkg-config is asked when this file is read: so deps first, then make again
+deps:
+	@scripts/deps
+check demo bench soak: deps
+	@$(MAKE) --no-print-directory all $(if $(filter check,$@),$(BUILD)/unit)
+	@$(MAKE) --no-print-directory run-$@
+run-check:
+	@tests/check.sh $(BUILD)
+run-demo:
+	@tests/demo/run.sh $(BUILD)
+run-bench:
+	@tests/bench/bench.sh $(BUILD)
+run-soak:
+	@tests/soak.sh $(BUILD) $(or $(N),100)
 check-layers:
-	scripts/check-layers
+	@scripts/check-layers --self-test && scripts/check-layers
 check-unit: $(BUILD)/unit
 	$(BUILD)/unit
+check-live: all
+	tests/live/run.sh -b $(BUILD)
 
-deps:
-	scripts/deps
+install: all
+	install -D -m 755 $(BUILD)/verst $(DESTDIR)$(PREFIX)/bin/verst
+	for page in man/*.[1-9]; do \
+		install -D -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/} || exit 1; done
+	install -D -m 644 scripts/completion.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/verst
+format:
+	clang-format -i $$(git ls-files '*.[ch]')
+tidy: all
+	clang-tidy --quiet $(SRC) -- -std=gnu11 $(CPPFLAGS)
 
 -include $(OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(UNIT_OBJ:.o=.d)
 

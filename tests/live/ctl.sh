@@ -1,0 +1,88 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+# The runner's hand where the live programs run (a VE, or a namespace of the host). LIVE_DIR is where programs and
+# notes are. ctl.sh start NAME... | go NAME... | drop NAME... | sabotage NAME...
+LIVE_DIR=${LIVE_DIR:-/live}
+export LIVE_DIR
+cd "$LIVE_DIR" || exit 1
+command=$1
+shift
+
+# every process of a program, by its environment: sessions and parents are what some programs play with
+kill_program() {
+	for p in /proc/[0-9]*; do
+		tr '\0' '\n' <"$p/environ" 2>/dev/null | grep -qx "LIVE_NAME=$1" && kill -KILL "${p#/proc/}" 2>/dev/null
+	done
+}
+
+# waits at most $1 seconds until each of the other arguments is a file
+wait_for() {
+	tries=$(($1 * 20))
+	shift
+	for f; do
+		while [ ! -e "$f" ] && [ $tries -gt 0 ]; do
+			tries=$((tries - 1))
+			sleep 0.05
+		done
+	done
+}
+
+case $command in
+start) # prints a line for each that did not get ready
+	rm -rf -- *.ready *.result *.fail *.out go
+	ready=
+	for n; do
+		LIVE_NAME=$n setsid "./$n" </dev/null >"$n.out" 2>&1 &
+		ready="$ready $n.ready"
+	done
+	# a program may end before it is ready: then it has a result
+	for n; do
+		tries=200
+		while [ ! -e "$n.ready" ] && [ ! -e "$n.result" ] && [ $tries -gt 0 ]; do
+			tries=$((tries - 1))
+			sleep 0.05
+		done
+		[ -e "$n.ready" ] || echo "$n $(cat "$n.result" 2>/dev/null || echo "FAIL not ready: $(tail -n 1 "$n.out")")"
+	done
+	;;
+go) # prints each program's result
+	touch go
+	for n; do
+		wait_for 15 "$n.result"
+		if [ -e "$n.result" ]; then
+			echo "$n $(cat "$n.result")"
+		elif kill -0 "$(cat "$n.ready")" 2>/dev/null; then
+			echo "$n FAIL hangs: $(head -n 1 "$n.fail" 2>/dev/null)"
+			kill_program "$n"
+		else
+			echo "$n FAIL gone: $(tail -n 1 "$n.out") $(head -n 1 "$n.fail" 2>/dev/null)"
+		fi
+	done
+	;;
+drop)
+	for n; do
+		kill_program "$n"
+	done
+	;;
+sabotage) # each program under each of its sabotages: prints those that did not notice
+	for n; do
+		nr=0
+		while :; do
+			nr=$((nr + 1))
+			rm -f "$n.ready" "$n.result" "$n.fail"
+			LIVE_NAME=$n LIVE_SABOTAGE=$nr setsid timeout -s KILL 20 "./$n" </dev/null >"$n.out" 2>&1
+			result=$(cat "$n.result" 2>/dev/null || echo "FAIL died")
+			kill_program "$n"
+			[ "$result" != none ] || break
+			case $result in
+			skip*) break ;;
+			"FAIL setup"*) echo "$n FAIL sabotage $nr: $result"; break ;;
+			FAIL*) ;;
+			*) echo "$n FAIL sabotage $nr was not noticed" ;;
+			esac
+		done
+		echo "$n sabotages $((nr - 1))"
+	done
+	;;
+esac
+exit 0
