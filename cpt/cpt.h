@@ -71,8 +71,9 @@ int cpt_write_named(struct cpt *c, struct err *err);
 
 /* --- cpt/task.c: the tree, threads, signals, timers, credentials --- */
 int cpt_task_list(struct cpt *c, struct err *err); /* finds all tasks, fills c->tasks; ids of known ones are kept */
+void cpt_task_free(struct cpt *c);
 int cpt_task_check(struct cpt *c, struct err *err);
-int cpt_task_collect(struct cpt *c, struct err *err);
+int cpt_task_collect(struct cpt *c, struct err *err); /* cpt/thread.c */
 /* A TREE record of what c->tasks is now. */
 int cpt_task_write_tree(struct cpt *c, uint32_t round, bool frozen, struct err *err);
 

@@ -100,6 +100,9 @@ struct clone_args; /* linux/sched.h */
  */
 int remote_clone(struct remote *r, const struct clone_args *args, struct remote **ret_child, struct err *err);
 
+/* exit_group(status) in r: does not wait for its end, which waitpid(tid, __WALL) reports. r must still be released. */
+void remote_exit(struct remote *r, int status);
+
 /* Sends descriptors into the task: returns the numbers they got there, in ret_fds[nr] (any number, 253 a message). */
 int remote_send_fds(struct remote *r, const int *fds, size_t nr, int *ret_fds, struct err *err);
 

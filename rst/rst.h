@@ -62,6 +62,7 @@ int rst_mm_finish(struct rst *r, struct err *err);
 int rst_mm_shm_fd(struct rst *r, shm_id id, int *ret_fd, struct err *err);
 void rst_mm_free(struct rst *r);
 /* After fork: the child's book of what is mapped is a copy of the parent's. */
+void rst_mm_drop(struct rst *r, struct rst_task *t); /* the task is gone: forget what was mapped there */
 int rst_mm_forked(struct rst *r, struct rst_task *parent, struct rst_task *child, struct err *err);
 
 /* --- rst/file.c and one file per kind --- */
