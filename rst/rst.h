@@ -51,6 +51,8 @@ int rst_tree_apply(struct rst *r, const struct tree_obj *tree, struct err *err);
 int rst_tree_task(struct rst *r, uint32_t vpid, struct rst_task **ret, struct err *err);
 struct rst_task *rst_tree_find(struct rst *r, uint32_t vpid); /* NULL */
 struct rst_task *rst_tree_of_mm(struct rst *r, mm_id id);     /* the first task that has it; NULL */
+void rst_tree_kill(struct rst *r); /* every task, reaped as a tracer must */
+void rst_tree_kill(struct rst *r); /* every task, reaped as a tracer must */
 int rst_tree_complete(struct rst *r, struct err *err);	      /* all tasks, sessions, groups, zombies */
 
 /* --- rst/mm.c --- */
@@ -86,6 +88,7 @@ void rst_file_free(struct rst *r);
 /* Opens a reg_obj with the given O_ flags through the VE's root; ghosts are made on first use. */
 int rst_reg_open(struct rst *r, reg_id id, int flags, int *ret_fd, struct err *err);
 int rst_ghost_pages(struct rst *r, const struct img_pages *p, struct err *err);
+void rst_sock_free(struct rst *r);
 /* Runs fn with this thread in the VE's network namespace. */
 int rst_in_netns(struct rst *r, int (*fn)(struct rst *r, void *arg, struct err *err), void *arg, struct err *err);
 
