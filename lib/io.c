@@ -55,7 +55,8 @@ int io_read_file(int dirfd, const char *path, size_t max_bytes, struct buf *ret,
 	if (fd < 0)
 		return err_sys(err, "%s", path);
 	for (;;) {
-		ssize_t n = read(fd, buf_reserve(&b, 4096), b.cap_bytes - b.len_bytes - 1);
+		uint8_t *room = buf_reserve(&b, 4096);
+		ssize_t n = read(fd, room, b.cap_bytes - b.len_bytes - 1);
 
 		if (n < 0 && errno == EINTR)
 			continue;
