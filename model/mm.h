@@ -37,7 +37,7 @@ struct vma_obj {
 	uint64_t offset; /* bytes, in the file or shm */
 	shm_id shm;
 	reg_id reg;
-	bool file_writable; /* VMA_FILE_SHARED: may be made writable, so the file must be opened for writing */
+	bool file_writable; /* VMA_FILE_SHARED, VMA_SHM: may be made writable, so the file must be opened for writing */
 	char *anon_name; /* PR_SET_VMA_ANON_NAME, or NULL */
 };
 
@@ -70,7 +70,8 @@ enum pages_target { PAGES_MM = 1, PAGES_SHM = 2, PAGES_GHOST = 3 };
 enum pages_kind {
 	PAGES_DATA = 1,	   /* bytes follow */
 	PAGES_ZERO = 2,	   /* reads as zeros; needs no memory */
-	PAGES_INHERIT = 3, /* as in tree_task.mm_from at the same address: shared copy-on-write */
+	PAGES_INHERIT = 3, /* as in the one it was forked from, at the same address: shared copy-on-write */
+	PAGES_DROP = 4,	   /* no page of its own (any more): what lies behind shows, the mapping's file or zeros */
 };
 
 struct pages_run {
