@@ -84,7 +84,7 @@ $(BUILD)/unit: $(UNIT_OBJ) $(BUILD)/libverst.a
 	$(CC) $(ALL_CFLAGS) -o $@ $^ -lcriterion $(LIBS)
 $(PROGRAMS): $(BUILD)/%: tests/%.c $(wildcard tests/*/*.h)
 	@mkdir -p $(@D)
-	$(CC) -std=gnu11 -D_GNU_SOURCE -I. -Wall -Wextra -Werror -Wno-unused-parameter -O2 -g -static -pthread -o $@ $<
+	$(CC) -std=gnu11 -D_GNU_SOURCE -I. -Wall -Wextra -Werror -Wno-unused-parameter -Wno-missing-field-initializers -O2 -g -static -pthread -o $@ $<
 programs: $(PROGRAMS)
 
 # pkg-config is asked when this file is read: so deps first, then make again

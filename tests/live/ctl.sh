@@ -69,7 +69,7 @@ sabotage) # each program under each of its sabotages: prints those that did not 
 		nr=0
 		while :; do
 			nr=$((nr + 1))
-			rm -f "$n.ready" "$n.result" "$n.fail"
+			rm -f "$n.ready" "$n.result" "$n.fail" "$n.go"
 			LIVE_NAME=$n LIVE_SABOTAGE=$nr setsid timeout -s KILL 20 "./$n" </dev/null >"$n.out" 2>&1
 			result=$(cat "$n.result" 2>/dev/null || echo "FAIL died")
 			kill_program "$n"

@@ -185,13 +185,14 @@ static LIVE_UNUSED bool live_same(const void *p, size_t len_bytes, unsigned seed
 	return true;
 }
 
-/* Waits for the runner's `go`. Children of a program may wait here too. */
+/* Waits for the runner's `go` (or for the sabotage to be done). Children and threads of a program may wait here too. */
 static LIVE_UNUSED void live_go(void)
 {
+	LIVE_FILE(sabotaged, "go");
 	char path[PATH_MAX];
 
 	live_path(path, sizeof(path), "go");
-	while (!live_sabotage_nr && access(path, F_OK))
+	while (access(live_sabotage_nr ? sabotaged : path, F_OK))
 		poll(NULL, 0, 10);
 }
 
@@ -203,6 +204,8 @@ static LIVE_UNUSED void live_wait(int (*sabotage)(int nr))
 		live_note("result", O_TRUNC, "none");
 		_exit(0);
 	}
+	if (live_sabotage_nr)
+		live_note("go", O_TRUNC, "");
 	snprintf(text, sizeof(text), "%d\n", (int)getpid());
 	live_note("ready", O_TRUNC, text);
 	live_go();

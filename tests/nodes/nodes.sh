@@ -6,19 +6,23 @@
 #	node 1  10.77.0.1 --+
 #	node 2  10.77.0.2 --+-- bridge in the client's namespace, 10.77.0.9
 #
-# As a library: . nodes.sh; nodes_up DIR VERST; node 1 verst list; node client ping ...; nodes_down.
+# As a library: . nodes.sh; nodes_up DIR VERST; node 1 verst list; node_exec client ping ... & nodes_down.
 # As a command: nodes.sh up DIR VERST | exec DIR 1|2|client CMD ... | down DIR.
 # DIR is made by nodes_up and removed by nodes_down. In it: key (ssh), node1/ and node2/ (home, bin, root).
 
 NODES_NET=${NODES_NET:-10.77.0}
 NODES_DIR=${NODES_DIR:-}
 
-# Runs a command inside of a node: `verst` there is that node's own, HOME has its known_hosts.
-node() {
+# Becomes a command inside of a node: `verst` there is that node's own, HOME has its known_hosts.
+node_exec() {
 	local name=$1 dir=$NODES_DIR/$1
 	[[ $name == client ]] || { dir=$NODES_DIR/node$1; name=node$1; }
 	shift
-	HOME=/root PATH=$dir/bin:$NODES_DIR/bin:$PATH nsenter -t "$(<"$dir/keeper.pid")" -m -n -u -w"$dir" -- "$@"
+	HOME=/root PATH=$dir/bin:$NODES_DIR/bin:$PATH exec nsenter -t "$(<"$dir/keeper.pid")" -m -n -u -w"$dir" -- "$@"
+}
+
+node() {
+	(node_exec "$@")
 }
 
 node_address() {
