@@ -13,7 +13,7 @@
 #include "lib/lib.h"
 #include "model/model.h"
 
-#define IMG_MAX_BODY_BYTES (64u << 20)
+#define IMG_MAX_BODY_BYTES (66u << 20)
 
 /* --- writing --- */
 struct img_writer;
@@ -74,7 +74,7 @@ uint64_t img_reader_bytes(const struct img_reader *r);
 struct img_pages {
 	enum pages_target target;
 	uint32_t id;
-	const struct pages_run *runs; /* owned by the reader, valid until the next record */
+	const struct pages_run *runs; /* owned by the reader, valid until the next record; ascending and apart */
 	size_t nr_runs;
 	const uint8_t *data; /* pages of the PAGES_DATA runs, in order */
 };
@@ -83,16 +83,17 @@ enum img_item { IMG_OBJECT, IMG_PAGES, IMG_ROUND_END, IMG_END };
 
 struct img_record {
 	enum img_item item;
-	enum object_type type; /* IMG_OBJECT: it was added to its vector in the model; this is the last one there */
+	enum object_type type; /* IMG_OBJECT: it is in its vector in the model ... */
+	size_t index;	       /* ... here: the last one, or where the one was that it replaced */
 	struct img_pages pages;
 	uint32_t round;
 	uint64_t number, offset; /* for messages */
 };
 
 /*
- * The next record. Objects are decoded into `m`: an object with the id (mm, ve) of one that is there replaces it, all
- * others are appended in ascending order of ids. Trees are appended. IMG_END is given once, after totals and digest were
- * checked; a stream that ends before is ERR_IMAGE.
+ * The next record. Objects are decoded into `m`: kinds that several rounds may send (ghost, reg, shm, mm) replace the one with
+ * their id, as ve and netns replace the only one; else ids must ascend. Trees, tasks and fsents are appended. IMG_END is
+ * given once, after totals and digest were checked; a stream that ends before is ERR_IMAGE.
  */
 int img_read(struct img_reader *r, struct model *m, struct img_record *ret, struct err *err);
 

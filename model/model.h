@@ -26,6 +26,11 @@ enum object_type {
 
 void model_free(struct model *m);
 
+/* What one object owns; it is all zeros then. */
+#define OBJECT(name, type, struct_, member) void model_free_##name(struct_ *obj);
+#include "model/objects.def"
+#undef OBJECT
+
 /*
  * By id; NULL if there is none. Ids are given in ascending order by the dump and the reader refuses others, so these are
  * binary searches.
@@ -55,5 +60,9 @@ struct task_obj *model_task(const struct model *m, uint32_t pid); /* tasks are i
  * counts within bounds. Pure; the restore calls it before it builds anything from the frozen part.
  */
 int model_validate(const struct model *m, struct err *err);
+
+/* Of one alone, for what is built as it arrives: parents before children, ranges in order and apart. The reader calls them. */
+int model_validate_tree(const struct tree_obj *tree, struct err *err);
+int model_validate_mm(const struct mm_obj *mm, struct err *err);
 
 #endif

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "images/codec.h"
+#include "images/proto/file.pb-c.h"
+
+#define T struct file_obj
+static const struct img_field fields[] = {
+	NUM(id),
+	RANGE(kind, FILE_REG, FILE_KINDS - 1),
+	NUM(of),
+	OCT(flags),
+	NUM(pos),
+	NUM(owner_pid),
+	NUM(owner_type),
+	NUM(owner_signal),
+	NUM(tty_master),
+};
+static const struct img_table table = IMG_TABLE(file, fields);
+#undef T
+
+const struct img_kind img_file_kind = {.table = &table, .order = IMG_BY_ID};

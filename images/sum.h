@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Checksums: XXH3 with 64 bits (libxxhash). It runs at memory bandwidth in plain SSE2, CRC-32C does so only with instructions that
+ * not every architecture has, and finds no more of what a damaged file or link does to a record at these sizes. None of
+ * the two stops a forger; the reader validates what it reads for that.
+ */
+#ifndef VERST_IMAGES_SUM_H
+#define VERST_IMAGES_SUM_H
+
+#include <xxhash.h>
+
+#include "lib/buf.h"
+
+/* Of a record: its number, the first 8 bytes of its header, its body in up to two pieces. */
+uint64_t img_sum_record(XXH3_state_t *state, uint64_t number, const uint8_t *header, const void *body, size_t body_bytes,
+			const void *data, size_t data_bytes);
+uint64_t img_sum_header(const uint8_t *header);
+
+#endif
