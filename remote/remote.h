@@ -25,6 +25,8 @@ enum remote_kind { REMOTE_LIVING, REMOTE_BORN };
 int remote_seize(const pid_t *tids, size_t nr, enum remote_kind kind, struct remote **ret, struct err *err);
 
 pid_t remote_tid(const struct remote *r);
+/* arch_thread_collect for a thread in our hands: its own registers, whatever ran in it meanwhile. */
+int remote_collect_regs(struct remote *r, struct regs_obj *ret, struct err *err);
 /* The event of the stop we found it in: 0, or SIGSTOP-like job-control stop signal if it was in a group stop. */
 int remote_group_stop(const struct remote *r);
 /* Signals the thread had blocked when it was seized (while we hold it, all are). */
@@ -66,6 +68,8 @@ void remote_batch_free(struct remote_batch *b);
 
 /* Data that calls point to. Returns its offset (16-byte aligned). p NULL: zeroed room for results. */
 size_t remote_batch_data(struct remote_batch *b, const void *p, size_t len_bytes);
+/* Has the word at one data offset point to another place in the data, for structures with pointers in them. */
+void remote_batch_pointer(struct remote_batch *b, size_t at, size_t to);
 /* Adds a call, returns its index. `what` (static) names it in errors: "mmap heap". Missing arguments are 0. */
 size_t remote_batch_call(struct remote_batch *b, const char *what, unsigned flags, long nr, size_t nr_args,
 			 const struct remote_arg *args);
@@ -87,7 +91,11 @@ int remote_syscall(struct remote *r, long nr, size_t nr_args, const uint64_t *ar
 
 /* --- for tasks being built (REMOTE_BORN) --- */
 
-/* Where blob and scratch lie, so that the plan keeps mappings off them; and moving both away. */
+/*
+ * Where blob and scratch lie (0, 0: nowhere yet), so that the plan keeps mappings off them; and moving both away. Of a living
+ * task: what to take out of its list of mappings (a neighbour may be merged with it there).
+ */
+#define REMOTE_BLOB_BYTES (2 << 20) /* of a task being built; batches beyond about 1.5 MB get a mapping anywhere */
 void remote_blob_range(const struct remote *r, uint64_t *ret_start, uint64_t *ret_end);
 int remote_blob_move(struct remote *r, uint64_t addr, struct err *err);
 /* A newly seized stub process becomes an empty address space: everything but the blob (put at addr) is unmapped. */
