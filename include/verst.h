@@ -125,6 +125,80 @@ int verst_image_show(int in_fd, bool json, void (*line)(const char *text, void *
 /* Whole and sound, or ERR_IMAGE naming record and offset. */
 int verst_image_verify(int in_fd, struct err *err);
 
+/* --- migration --- */
+struct verst_migrate_opts {
+	const char *target;	  /* [USER@]NODE[:PORT] */
+	const char *key_path;	  /* NULL: ssh-agent, then ~/.ssh/id_* */
+	const char *known_hosts;  /* NULL: ~/.ssh/known_hosts and /etc/ssh/ssh_known_hosts */
+	const char *remote_root;  /* --root there, NULL: none */
+	const char *remote_verst; /* program there, NULL: verst of its PATH */
+	unsigned max_downtime_ms; /* rounds go on until the forecast is below; 0: 100 */
+	unsigned max_rounds;	  /* 0: 30 */
+	uint64_t bytes_per_s;	  /* while the VE runs; 0: no limit */
+	bool compress;
+	bool keep;		  /* leave config (.migrated) and private area here */
+	bool dry_run;		  /* up to the preflight */
+	unsigned doubt_ms;	  /* how long to ask after a broken commit before giving up with ERR_DOUBT; 0: 30000 */
+};
+
+enum verst_migrate_phase {
+	VERST_MIGRATE_CONNECT,
+	VERST_MIGRATE_PREFLIGHT,
+	VERST_MIGRATE_FILES,
+	VERST_MIGRATE_MEMORY,
+	VERST_MIGRATE_FREEZE, /* the VE stands still from here ... */
+	VERST_MIGRATE_BUILD,
+	VERST_MIGRATE_COMMIT, /* ... until the end of this one */
+	VERST_MIGRATE_DROP,
+	VERST_MIGRATE_NR_PHASES
+};
+
+/* What goes on: at the begin of each phase, and in between. */
+struct verst_migrate_progress {
+	enum verst_migrate_phase phase;
+	bool begins;
+	/* FILES */
+	uint64_t file_bytes;
+	unsigned file_percent;
+	/* FILES and MEMORY */
+	uint64_t bytes_per_s;
+	/* MEMORY, after each round */
+	struct verst_round round;
+	uint64_t dirty_bytes_per_s;
+	uint64_t forecast_ms;
+};
+
+struct verst_migrate_stats {
+	int64_t phase_ns[VERST_MIGRATE_NR_PHASES];
+	int64_t total_ns, frozen_ns; /* frozen: from the freeze until the far side said that it runs */
+	int64_t thaw_ns;	     /* part of it: there, from COMMIT to running */
+	uint64_t file_bytes, changed_files, changed_bytes, stream_bytes;
+	unsigned rounds;
+	char warning[512];	     /* of the far side, "" */
+};
+
+/*
+ * Moves a running VE. ERR_OBSTACLES: nothing was done, why is in *ret_findings (of a dry run too). Any other error but ERR_DOUBT: the VE
+ * runs on here and nothing is left there. ERR_DOUBT: it stands still here until verst_recover has asked the other node.
+ * The caller ignores SIGPIPE. In the commit signals are held back.
+ */
+int verst_migrate(struct verst *v, const char *id_or_name, const struct verst_migrate_opts *opts,
+		  void (*progress)(void *arg, const struct verst_migrate_progress *p), void *arg,
+		  struct verst_migrate_stats *ret_stats, struct verst_findings *ret_findings, struct err *err);
+/* The far side: speaks the protocol on the two descriptors until the other hangs up. Forks; the caller ignores SIGPIPE. */
+int verst_agent(struct verst *v, int in_fd, int out_fd, struct err *err);
+/* For rsync: runs the words there, with the standard streams of this process. Target and keys as in opts. *ret_status: its code. */
+int verst_rsh(const struct verst_migrate_opts *opts, const char *const *words, unsigned nr_words, int *ret_status,
+	      struct err *err);
+
+/* By hand, when the other node is known to be lost for ever, or known to have the VE. Wrong, it gives two VEs or none. */
+enum verst_recover_force { VERST_RECOVER_ASK, VERST_RECOVER_HERE, VERST_RECOVER_THERE };
+/*
+ * Ends what a died migration left of this VE, at source or target; *ret_what says in words how (the caller frees).
+ * ERR_DOUBT: the other node does not answer; nothing was changed.
+ */
+int verst_recover(struct verst *v, unsigned id, enum verst_recover_force force, char **ret_what, struct err *err);
+
 /* --- for the migration: a VE as something that moves (ve/adopt.c) --- */
 struct verst_ve {
 	unsigned id;
@@ -134,6 +208,7 @@ struct verst_ve {
 	char *template_digest;	 /* hex, of what is in it; "" without a template */
 	char *upper;		 /* its own files: directory of the private area, ids as the VE sees them */
 	bool running;
+	uint64_t memory_bytes;	 /* what its tasks have resident */
 };
 int verst_ve_describe(struct verst *v, const char *id_or_name, struct verst_ve *ret, struct err *err);
 void verst_ve_free(struct verst_ve *ve);
@@ -143,8 +218,12 @@ void verst_ve_free(struct verst_ve *ve);
  */
 int verst_ve_shared_files(struct verst *v, unsigned id, void (*fn)(void *arg, const char *path), void *arg,
 			  struct err *err);
-/* Could such a VE come here? Adds every reason why not: id, name, addresses, template. The strings are from outside. */
-int verst_ve_room(struct verst *v, const struct verst_ve *ve, struct verst_findings *ret, struct err *err);
+/*
+ * Could such a VE come here, with so many bytes of files? Gives every reason why not: id, name, addresses, template, space on
+ * disk. The strings are from outside.
+ */
+int verst_ve_room(struct verst *v, const struct verst_ve *ve, uint64_t files_bytes, struct verst_findings *ret,
+		  struct err *err);
 /* Makes config and an empty private area for it. ERR_EXISTS. ret_upper is the caller's to free. */
 int verst_ve_adopt(struct verst *v, unsigned id, const char *conf, char **ret_upper, struct err *err);
 /* Undoes that: kills what runs of it (no FIN, no RST leaves the node), removes config and private area. Missing parts are fine. */

@@ -316,7 +316,8 @@ static ssize_t map_error(struct ssh *s, ssize_t got)
 {
 	char *text = NULL;
 
-	if (got == LIBSSH2_ERROR_EAGAIN) {
+	/* BAD_USE: it wants to send a packet of its own (a window, a keepalive) and one of ours is half out: later */
+	if (got == LIBSSH2_ERROR_EAGAIN || got == LIBSSH2_ERROR_BAD_USE) {
 		errno = EAGAIN;
 		return -1;
 	}
