@@ -16,11 +16,11 @@
 #define SUMS_MIN_BYTES (256u * 1024) /* smaller files are sent whole */
 
 /* One sum a block; a zero sum stands for a block of zeros. */
-struct tree_sums {
+struct filetree_sums {
 	VEC(XXH128_hash_t) at;
 };
 
-void filesend_sums_free(struct tree_sums *sums)
+void filesend_sums_free(struct filetree_sums *sums)
 {
 	if (!sums)
 		return;
@@ -31,7 +31,7 @@ void filesend_sums_free(struct tree_sums *sums)
 /* --- extended attributes --- */
 
 /* The *xattr calls know no directory descriptor: the way leads through /proc/self/fd. Names of the upper tree are short
- * of PATH_MAX by construction (tree_look). */
+ * of PATH_MAX by construction (filetree_look). */
 static void proc_path(int dir_fd, const char *path, char ret[static PATH_MAX + 64])
 {
 	snprintf(ret, PATH_MAX + 64, "/proc/self/fd/%d/%s", dir_fd, path);
@@ -166,8 +166,8 @@ static XXH128_hash_t sum_of(const uint8_t *p, size_t len_bytes)
 
 struct content {
 	struct filesend *s;
-	const struct tree_sums *known; /* NULL: the far side's file is all zeros */
-	struct tree_sums *sums;	       /* NULL: not worth it */
+	const struct filetree_sums *known; /* NULL: the far side's file is all zeros */
+	struct filetree_sums *sums;	       /* NULL: not worth it */
 };
 
 /* One block, full or the file's last. Holes of the file need not come here when nothing is known of it. */
@@ -227,7 +227,7 @@ static int send_content(struct content *c, int fd, uint64_t size_bytes, bool *re
 	return 0;
 }
 
-int filedata_send(struct filesend *s, struct tree_entry *e, enum fileop_open how, const struct tree_sums *known,
+int filedata_send(struct filesend *s, struct filetree_entry *e, enum fileop_open how, const struct filetree_sums *known,
 		  struct err *err)
 {
 	_fd_ int fd = openat(s->dir_fd, e->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
@@ -243,7 +243,7 @@ int filedata_send(struct filesend *s, struct tree_entry *e, enum fileop_open how
 	if (!S_ISREG(st.st_mode))
 		return 0;
 	if (st.st_size >= SUMS_MIN_BYTES)
-		c.sums = e->sums = mem_new(struct tree_sums);
+		c.sums = e->sums = mem_new(struct filetree_sums);
 	if (send_open(s, e->path, known ? FILEOP_OPEN_KEEP : how, (uint64_t)st.st_size, err) ||
 	    send_content(&c, fd, (uint64_t)st.st_size, &whole, err))
 		return err_ctx(err, "/%s", e->path);

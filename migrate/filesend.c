@@ -17,14 +17,14 @@
 #include "migrate/fileop.h"
 
 struct change {
-	struct tree_entry *now;
-	struct tree_entry *old;	 /* NULL: not there before */
+	struct filetree_entry *now;
+	struct filetree_entry *old;	 /* NULL: not there before */
 	bool replace;		 /* a directory that is sent anew ... */
 	bool fresh;		 /* ... and what is below one: the far side has nothing of it */
 	const char *primary;	 /* the name of the inode that carries the content; NULL: this one does */
 };
 
-static bool is_whiteout(const struct tree_entry *e)
+static bool is_whiteout(const struct filetree_entry *e)
 {
 	return S_ISCHR(e->mode) && !e->rdev;
 }
@@ -40,12 +40,12 @@ static bool below(const char *path, const char *dir)
 int filesend_begin(struct filesend *s, int dir_fd, struct err *err)
 {
 	s->dir_fd = dir_fd;
-	return tree_look(dir_fd, &s->last, err);
+	return filetree_look(dir_fd, &s->last, err);
 }
 
 void filesend_end(struct filesend *s)
 {
-	tree_free(&s->last);
+	filetree_free(&s->last);
 	vec_each(it, &s->forced)
 		free(*it);
 	vec_free(&s->forced);
@@ -132,7 +132,7 @@ int filesend_indexed(struct filesend *s, void (*fn)(void *arg, const char *path)
 	free(all);
 	vec_each(it, &found) {
 		fn(arg, *it);
-		tree_drop(&s->last, *it);
+		filetree_drop(&s->last, *it);
 		free(*it);
 	}
 	vec_free(&found);
@@ -176,7 +176,7 @@ static int send_dir(struct filesend *s, const struct change *c, struct err *err)
 	return emit(s, &b, err);
 }
 
-static int send_node(struct filesend *s, const struct tree_entry *e, struct err *err)
+static int send_node(struct filesend *s, const struct filetree_entry *e, struct err *err)
 {
 	char target[PATH_MAX] = "";
 	struct buf b = {0};
@@ -240,12 +240,12 @@ static int send_one(struct filesend *s, const struct change *c, struct err *err)
 
 /* --- all changes --- */
 
-static int send_gone(struct filesend *s, const struct tree *now, struct err *err)
+static int send_gone(struct filesend *s, const struct filetree *now, struct err *err)
 {
 	const char *gone = NULL;
 
 	vec_each(e, &s->last.at) {
-		if (tree_find(now, e->path) || is_whiteout(e) || (gone && below(e->path, gone)))
+		if (filetree_find(now, e->path) || is_whiteout(e) || (gone && below(e->path, gone)))
 			continue;
 		if (send_remove(s, e->path, err))
 			return -1;
@@ -280,7 +280,7 @@ static int send_changed(struct filesend *s, struct change *changes, size_t nr, s
 	for (size_t i = 0; i < nr; i++) {
 		struct change *c = &changes[i];
 
-		if (!c->fresh && c->old && !tree_differs(c->old, c->now) && !is_forced(s, c->now->path)) {
+		if (!c->fresh && c->old && !filetree_differs(c->old, c->now) && !is_forced(s, c->now->path)) {
 			c->now = NULL;
 			continue;
 		}
@@ -301,14 +301,14 @@ static int send_changed(struct filesend *s, struct change *changes, size_t nr, s
 int filesend_changes(struct filesend *s, struct err *err)
 {
 	struct change *changes;
-	struct tree now;
+	struct filetree now;
 	int ret;
 
-	if (tree_look(s->dir_fd, &now, err))
+	if (filetree_look(s->dir_fd, &now, err))
 		return -1;
 	changes = mem_realloc_array(NULL, now.at.nr, sizeof(*changes));
 	for (size_t i = 0; i < now.at.nr; i++)
-		changes[i] = (struct change){.now = &now.at.at[i], .old = tree_find(&s->last, now.at.at[i].path)};
+		changes[i] = (struct change){.now = &now.at.at[i], .old = filetree_find(&s->last, now.at.at[i].path)};
 	find_replaced(s, changes, now.at.nr);
 	choose_primaries(changes, now.at.nr);
 	ret = send_gone(s, &now, err);
@@ -319,7 +319,7 @@ int filesend_changes(struct filesend *s, struct err *err)
 		if (changes[i].old && changes[i].old->ino == now.at.at[i].ino && !now.at.at[i].sums)
 			now.at.at[i].sums = ptr_take(&changes[i].old->sums);
 	free(changes);
-	tree_free(&s->last);
+	filetree_free(&s->last);
 	s->last = now;
 	return ret;
 }

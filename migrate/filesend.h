@@ -7,11 +7,11 @@
 #define VERST_MIGRATE_FILESEND_H
 
 #include "lib/buf.h"
-#include "migrate/tree.h"
+#include "migrate/filetree.h"
 
 struct filesend {
 	int dir_fd;	 /* the upper layer */
-	struct tree last; /* what the far side has */
+	struct filetree last; /* what the far side has */
 	/* Takes one FILE body. */
 	int (*emit)(void *arg, const struct buf *body, struct err *err);
 	void *arg;
@@ -34,6 +34,6 @@ void filesend_force(struct filesend *s, const char *path);
 int filesend_changes(struct filesend *s, struct err *err);
 void filesend_end(struct filesend *s);
 
-void filesend_sums_free(struct tree_sums *sums); /* NULL is fine */
+void filesend_sums_free(struct filetree_sums *sums); /* NULL is fine */
 
 #endif

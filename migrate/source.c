@@ -33,7 +33,7 @@ void source_enter(struct source *s, enum verst_migrate_phase phase)
 static int gather(struct source *s, const char *id_or_name, struct msg_preflight *m, struct findings *found, struct err *err)
 {
 	struct verst_findings here = {0};
-	struct tree tree;
+	struct filetree tree;
 
 	if (s->engine->describe(s->v, id_or_name, &s->ve, err))
 		return -1;
@@ -45,12 +45,12 @@ static int gather(struct source *s, const char *id_or_name, struct msg_preflight
 	if (s->engine->check_ve(s->v, id_or_name, &here, err))
 		return -1;
 	facts_take_findings(found, &here);
-	if (tree_look(s->upper_fd, &tree, err))
+	if (filetree_look(s->upper_fd, &tree, err))
 		return -1;
 	m->ve = s->ve;
 	m->files_bytes = tree.bytes;
 	m->memory_bytes = s->ve.memory_bytes;
-	tree_free(&tree);
+	filetree_free(&tree);
 	facts_cpu(&m->cpu);
 	return facts_features(s->engine, s->v, &m->features, err);
 }

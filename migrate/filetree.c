@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "migrate/tree.h"
+#include "migrate/filetree.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,9 +19,9 @@ static int64_t ns_of(struct timespec ts)
 	return ts.tv_sec * 1000000000LL + ts.tv_nsec;
 }
 
-static void add(struct tree *t, const char *path, const struct stat *st, int64_t now_ns)
+static void add(struct filetree *t, const char *path, const struct stat *st, int64_t now_ns)
 {
-	*vec_add(&t->at) = (struct tree_entry){
+	*vec_add(&t->at) = (struct filetree_entry){
 		.path = mem_strdup(path),
 		.ino = st->st_ino,
 		.rdev = st->st_rdev,
@@ -37,7 +37,7 @@ static void add(struct tree *t, const char *path, const struct stat *st, int64_t
 	t->bytes += (uint64_t)st->st_blocks * 512;
 }
 
-static int look_below(int dir, char path[static PATH_MAX], size_t len, int depth, int64_t now_ns, struct tree *t,
+static int look_below(int dir, char path[static PATH_MAX], size_t len, int depth, int64_t now_ns, struct filetree *t,
 		      struct err *err)
 {
 	_dir_ DIR *d = fdopendir(dir);
@@ -79,13 +79,13 @@ static int look_below(int dir, char path[static PATH_MAX], size_t len, int depth
 
 static int by_path(const void *a, const void *b)
 {
-	return strcmp(((const struct tree_entry *)a)->path, ((const struct tree_entry *)b)->path);
+	return strcmp(((const struct filetree_entry *)a)->path, ((const struct filetree_entry *)b)->path);
 }
 
-int tree_look(int dir_fd, struct tree *ret, struct err *err)
+int filetree_look(int dir_fd, struct filetree *ret, struct err *err)
 {
 	char path[PATH_MAX] = "";
-	struct tree t = {0};
+	struct filetree t = {0};
 	struct timespec now;
 	struct stat st;
 	int dir = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -99,7 +99,7 @@ int tree_look(int dir_fd, struct tree *ret, struct err *err)
 	}
 	add(&t, "", &st, ns_of(now));
 	if (look_below(dir, path, 0, 0, ns_of(now), &t, err)) {
-		tree_free(&t);
+		filetree_free(&t);
 		return -1;
 	}
 	vec_sort(&t.at, by_path);
@@ -107,13 +107,13 @@ int tree_look(int dir_fd, struct tree *ret, struct err *err)
 	return 0;
 }
 
-static void entry_free(struct tree_entry *e)
+static void entry_free(struct filetree_entry *e)
 {
 	free(e->path);
 	filesend_sums_free(e->sums);
 }
 
-void tree_free(struct tree *t)
+void filetree_free(struct filetree *t)
 {
 	vec_each(e, &t->at)
 		entry_free(e);
@@ -121,16 +121,16 @@ void tree_free(struct tree *t)
 	t->bytes = 0;
 }
 
-struct tree_entry *tree_find(const struct tree *t, const char *path)
+struct filetree_entry *filetree_find(const struct filetree *t, const char *path)
 {
-	struct tree_entry key = {.path = (char *)path};
+	struct filetree_entry key = {.path = (char *)path};
 
 	return t->at.nr ? bsearch(&key, t->at.at, t->at.nr, sizeof(key), by_path) : NULL;
 }
 
-void tree_drop(struct tree *t, const char *path)
+void filetree_drop(struct filetree *t, const char *path)
 {
-	struct tree_entry *e = tree_find(t, path);
+	struct filetree_entry *e = filetree_find(t, path);
 
 	if (!e)
 		return;
@@ -139,7 +139,7 @@ void tree_drop(struct tree *t, const char *path)
 	t->at.nr--;
 }
 
-bool tree_differs(const struct tree_entry *old, const struct tree_entry *new_)
+bool filetree_differs(const struct filetree_entry *old, const struct filetree_entry *new_)
 {
 	return old->recent || old->ino != new_->ino || old->mode != new_->mode || old->ctime_ns != new_->ctime_ns ||
 	       old->mtime_ns != new_->mtime_ns || old->size_bytes != new_->size_bytes || old->uid != new_->uid ||
