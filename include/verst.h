@@ -18,6 +18,92 @@ struct verst; /* this node: where state lies */
 int verst_open(const char *root, struct verst **ret, struct err *err); /* root: NULL or --root DIR */
 void verst_close(struct verst *v);
 
+/* --- a VE's life. "ve" is an id or a name --- */
+struct verst_create_opts {
+	const char *template_name;
+	const char *name, *hostname; /* NULL: none */
+	const char *const *ips;	     /* A.B.C.D */
+	size_t nr_ips;
+};
+/* id 0: the lowest free one. ERR_EXISTS, ERR_NO_TEMPLATE, ERR_BAD_IP, ERR_IP_IN_USE, ERR_NAME; nothing is left then. */
+int verst_create(struct verst *v, unsigned id, const struct verst_create_opts *opts, unsigned *ret_id, struct err *err);
+/* Returns when its init program runs. ERR_RUNNING. If the caller dies in here, nothing is left. */
+int verst_start(struct verst *v, const char *ve, struct err *err);
+/* Asks its init, waits STOP_TIMEOUT seconds (of the config, else 120), then ends it by force. fast: by force at once. */
+int verst_stop(struct verst *v, const char *ve, bool fast, struct err *err);
+/* Removes private area and config. ERR_RUNNING. */
+int verst_destroy(struct verst *v, const char *ve, struct err *err);
+
+struct verst_status {
+	unsigned id;
+	bool exists, mounted, running, frozen;
+	char *name, *hostname, *ip, *template_name, *description; /* "" if not set */
+	int init_pid;	   /* on the host; 0 when not running */
+	unsigned nr_tasks; /* threads */
+	int64_t uptime_s;
+};
+void verst_status_free(struct verst_status *s);
+/* An id without a VE is no error here: exists is false. */
+int verst_status(struct verst *v, const char *ve, struct verst_status *ret, struct err *err);
+/* All VEs of the node, by ascending id. Free each, then the array. */
+int verst_list(struct verst *v, struct verst_status **ret, size_t *ret_nr, struct err *err);
+
+/* One change of a VE's config. IP_ADDRESS can be added to and removed from (value "all"); other keys are set. */
+struct verst_change {
+	enum { VERST_SET, VERST_ADD, VERST_REMOVE } how;
+	const char *key, *value;
+};
+/* In this order, all or none; what a running VE can take it takes at once; save: also into its config. */
+int verst_set(struct verst *v, const char *ve, const struct verst_change *changes, size_t nr, bool save,
+	      struct err *err);
+
+/* --- a command in a running VE --- */
+struct verst_exec;
+
+struct verst_exec_opts {
+	const char *const *argv; /* NULL-terminated; NULL: root's login shell */
+	bool pty;		 /* a terminal of the VE's own; else three pipes */
+	const char *term;	 /* value of TERM, or NULL */
+	unsigned short rows, cols;
+};
+/*
+ * Starts it: in all namespaces and cgroups of the VE, as its root. What it leaves running belongs to the VE, also when
+ * the caller dies.
+ */
+int verst_exec_start(struct verst *v, const char *ve, const struct verst_exec_opts *opts, struct verst_exec **ret,
+		     struct err *err);
+/* Our ends: what to write into, what to read from. With a pty the first two are the same and the third is -1. */
+void verst_exec_fds(const struct verst_exec *e, int ret_fds[3]);
+void verst_exec_close_in(struct verst_exec *e);
+int verst_exec_pidfd(const struct verst_exec *e); /* readable when it has ended */
+/* Waits for its end; the code is its exit status, or 128 + signal. Frees. */
+int verst_exec_wait(struct verst_exec *e, int *ret_code, struct err *err);
+
+/*
+ * The VE's console. A socket: reading gives first what is kept of it, then what comes; writing types. Closing it lets go.
+ */
+int verst_console(struct verst *v, const char *ve, int *ret_fd, struct err *err);
+
+/* --- templates --- */
+struct verst_template {
+	char *name, *kind, *init, *arch, *digest; /* kind: "busybox", "debian"; init: "busybox", "sysvinit", "systemd" */
+};
+void verst_template_free(struct verst_template *t);
+int verst_template_list(struct verst *v, struct verst_template **ret, size_t *ret_nr, struct err *err);
+
+struct verst_template_opts {
+	const char *name;     /* NULL: the kind */
+	const char *suite;    /* debian: "bookworm" if NULL */
+	const char *init;     /* debian: "sysvinit" (if NULL) or "systemd" */
+	const char *packages; /* debian: a,b,c or NULL */
+	const char *mirror;   /* debian: NULL: those of this machine */
+	bool force;	      /* replace one of that name, unless a VE uses it */
+	int log_fd;	      /* output of the tools that are run, or -1 */
+};
+/* kind: "busybox" or "debian". ERR_EXISTS, ERR_TEMPLATE; nothing is left on failure. */
+int verst_template_build(struct verst *v, const char *kind, const struct verst_template_opts *opts, struct err *err);
+int verst_template_remove(struct verst *v, const char *name, struct err *err);
+
 /* --- texts that a call gives back: a list of findings, in the order found --- */
 struct verst_finding {
 	char *where; /* "task 42 (redis-server) fd 7", "mount /mnt/nfs", "node" */

@@ -73,6 +73,7 @@ struct ve_run {
 	unsigned console_major, console_minor; /* device of the VE's /dev/console and /dev/tty1 (a pty of the host) */
 	char venet_host[16]; /* name of the host's end of the venet, "" if the VE has no address */
 	int64_t monotonic_offset_ns, boottime_offset_ns; /* of the VE's time namespace against the host's clocks */
+	int boot_fd; /* from ve_boot until ve_boot_go, else -1: while no lease is held, the VE ends when this closes */
 };
 
 int ve_run_open(const struct ve *ve, struct ve_run *ret, struct err *err); /* ERR_NOT_RUNNING */

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef VERST_CLI_COMMANDS_H
+#define VERST_CLI_COMMANDS_H
+
+#include "cli/cli.h"
+
+/* cli/life.c */
+extern const struct cli_command cli_create, cli_destroy, cli_start, cli_stop, cli_restart, cli_set;
+/* cli/show.c */
+extern const struct cli_command cli_status, cli_list;
+/* cli/exec.c */
+extern const struct cli_command cli_exec, cli_enter, cli_console;
+/* cli/template.c */
+extern const struct cli_command cli_template_build, cli_template_list, cli_template_remove;
+
+#endif
