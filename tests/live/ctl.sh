@@ -11,7 +11,7 @@ shift
 # every process of a program, by its environment: sessions and parents are what some programs play with
 kill_program() {
 	for p in /proc/[0-9]*; do
-		tr '\0' '\n' <"$p/environ" 2>/dev/null | grep -qx "LIVE_NAME=$1" && kill -KILL "${p#/proc/}" 2>/dev/null
+		{ tr '\0' '\n' <"$p/environ"; } 2>/dev/null | grep -qx "LIVE_NAME=$1" && kill -KILL "${p#/proc/}" 2>/dev/null
 	done
 }
 
