@@ -121,7 +121,7 @@ static void check_data(void)
 	/* a line that was finished, then one that was not */
 	CHECK(read(slave, buf, sizeof(buf)) == 6 && !memcmp(buf, "hello\n", 6));
 	CHECK_EQ(write(master, "ish\n", 4), 4);
-	CHECK(read(slave, buf, sizeof(buf)) == 11 && !memcmp(buf, "unfinishish\n", 11));
+	CHECK(read(slave, buf, sizeof(buf)) == 12 && !memcmp(buf, "unfinishish\n", 12));
 	CHECK(read(raw_slave, buf, sizeof(buf)) == 7 && !memcmp(buf, "to\0 raw", 7));
 	CHECK(read(raw_master, buf, sizeof(buf)) == 8 && !memcmp(buf, "from raw", 8));
 	CHECK_ERRNO(read(raw_master, buf, 1), EAGAIN);

@@ -35,6 +35,7 @@ if [[ ${#programs[@]} -eq 0 ]]; then
 fi
 
 work=$(mktemp -d /var/tmp/verst-live.XXXXXX)
+chmod 755 "$work"
 declare -A result # of mode,program
 at=1              # the node the VE is on
 
@@ -64,7 +65,7 @@ pending() { # mode, names: those without a result
 
 mode_on_host() {
 	local mode=$1 dir=$work/$1 left
-	mkdir -p "$dir"
+	mkdir -p -m 1777 "$dir" # a program may have given up root
 	cp tests/live/ctl.sh "$dir"
 	for name in "${programs[@]}"; do
 		cp "$build/live/$name" "$dir" || note "$mode" <<<"$name FAIL is not built"
@@ -120,7 +121,7 @@ ve_up() { # names of programs
 	ve_down
 	on_node verst create "$id" --template busybox --hostname live || return 1
 	upper=$(node_root 1)/var/lib/verst/private/$id/upper
-	mkdir -p "$upper/live" || return 1
+	mkdir -m 1777 "$upper/live" || return 1
 	cp tests/live/ctl.sh "$upper/live"
 	for name; do
 		cp "$build/live/$name" "$upper/live"
