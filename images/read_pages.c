@@ -62,7 +62,7 @@ static int read_run(struct img_reader *r, struct cur *c, uint64_t *end, uint64_t
 	run->nr_pages = cur_u32(c);
 	run->kind = cur_u32(c);
 	len = run->nr_pages * page_bytes; /* < 2^32 * 2^16 */
-	if (run->kind < PAGES_DATA || run->kind > PAGES_INHERIT)
+	if (run->kind < PAGES_DATA || run->kind > PAGES_DROP)
 		return err_set(err, ERR_IMAGE, "unknown kind of pages %u", run->kind);
 	if (!run->nr_pages || run->start % page_bytes || run->start < *end || run->start + len < run->start)
 		return err_set(err, ERR_IMAGE, "pages at 0x%llx: empty, not aligned, or not behind those before them",
@@ -73,7 +73,7 @@ static int read_run(struct img_reader *r, struct cur *c, uint64_t *end, uint64_t
 		r->totals.data_pages += run->nr_pages;
 	} else if (run->kind == PAGES_ZERO) {
 		r->totals.zero_pages += run->nr_pages;
-	} else {
+	} else if (run->kind == PAGES_INHERIT) {
 		r->totals.inherit_pages += run->nr_pages;
 	}
 	return 0;

@@ -63,7 +63,7 @@ static void add_run(struct img_writer *w, uint64_t start, uint64_t nr_pages, enu
 		w->totals.data_pages += nr_pages;
 	else if (kind == PAGES_ZERO)
 		w->totals.zero_pages += nr_pages;
-	else
+	else if (kind == PAGES_INHERIT)
 		w->totals.inherit_pages += nr_pages;
 	if (last && last->kind == kind && last->start + last->nr_pages * w->opts.page_bytes == start &&
 	    last->nr_pages + nr_pages <= RUN_MAX_PAGES)

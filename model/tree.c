@@ -68,3 +68,22 @@ int tree_plan(const struct tree_obj *tree, struct tree_birth *ret, struct err *e
 			return -1;
 	return 0;
 }
+
+static bool same_place(const struct tree_task *old, const struct tree_task *now)
+{
+	return now && !now->fresh && now->mm == old->mm && now->ppid == old->ppid && now->sid == old->sid &&
+	       now->mm_from == old->mm_from;
+}
+
+void tree_staying(const struct tree_obj *old, const struct tree_obj *now, bool *ret)
+{
+	for (size_t i = 0; i < old->tasks.nr; i++) {
+		const struct tree_task *t = &old->tasks.at[i], *parent = tree_find(old, t->ppid);
+		const struct tree_task *heir = tree_find(now, t->pid);
+
+		if (t->ppid == 0)
+			ret[i] = heir != NULL;
+		else /* parents come first */
+			ret[i] = same_place(t, heir) && parent < t && ret[parent - old->tasks.at];
+	}
+}

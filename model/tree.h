@@ -27,6 +27,12 @@ struct tree_birth {
 /* ret has tree->tasks.nr items, in that order. ERR_IMAGE names a task whose place cannot be made. */
 int tree_plan(const struct tree_obj *tree, struct tree_birth *ret, struct err *err);
 
+/*
+ * Which tasks of an earlier tree live on in a newer one: ret has old->tasks.nr items. The others are dropped, and made anew
+ * if the newer tree has their pid; with a task go all that hang below it. Init always stays.
+ */
+void tree_staying(const struct tree_obj *old, const struct tree_obj *now, bool *ret);
+
 const struct tree_task *tree_find(const struct tree_obj *tree, uint32_t pid);
 
 #endif
