@@ -147,6 +147,31 @@ static void take_flags(struct maps *to, const struct maps *from)
 		to->list.at[i].flags = from->list.at[i].flags;
 }
 
+/* Our code in a stopped task is none of its mappings; a neighbour of the same kind may have been merged with it. */
+static void cut_out_blob(const struct cpt_task *t, struct maps *maps)
+{
+	uint64_t start = 0, end = 0;
+	size_t nr = 0;
+
+	if (t->threads.nr && t->threads.at[0].r)
+		remote_blob_range(t->threads.at[0].r, &start, &end);
+	if (!end)
+		return;
+	vec_each(m, &maps->list) {
+		struct map below = *m, above = *m;
+
+		below.end = MIN(m->end, start);
+		above.start = MAX(m->start, end);
+		if (m->end <= start || m->start >= end)
+			maps->list.at[nr++] = *m;
+		else if (below.start < below.end)
+			maps->list.at[nr++] = below;
+		else if (above.start < above.end) /* on one side only: anonymous mappings below and above of it differ */
+			maps->list.at[nr++] = above;
+	}
+	maps->list.nr = nr;
+}
+
 /*
  * The list of mappings is read without flags where that is enough: smaps walks the page tables, and 100 processes would take
  * longer than everything else together. Flags of a list that did not change are those of the last look.
@@ -157,11 +182,14 @@ static int read_maps(struct cpt *c, const struct cpt_task *t, struct cpt_space *
 
 	if (maps_read(t->proc_fd, &now, err))
 		return -1;
+	cut_out_blob(t, &now);
 	if (s->flags_known && maps_same(&now, &s->maps)) {
 		take_flags(&now, &s->maps);
 	} else if (maps_read_flags(t->proc_fd, &now, err)) {
 		maps_free(&now);
 		return -1;
+	} else {
+		cut_out_blob(t, &now);
 	}
 	maps_free(&s->maps);
 	s->maps = now;

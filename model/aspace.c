@@ -5,8 +5,11 @@
 
 bool vma_same_backing(const struct vma_obj *a, const struct vma_obj *b)
 {
-	/* what only mmap can set, so that changing it takes a new mapping */
-	if (a->kind != b->kind || a->growsdown != b->growsdown || a->noreserve != b->noreserve || vma_is_vdso(a))
+	const uint32_t lasting = VMA_ADV_HUGEPAGE | VMA_ADV_NOHUGEPAGE; /* no advice brings back "neither" */
+
+	/* what cannot be changed on a mapping that is there */
+	if (a->kind != b->kind || a->growsdown != b->growsdown || a->noreserve != b->noreserve || vma_is_vdso(a) ||
+	    (a->advice & lasting) != (b->advice & lasting))
 		return false;
 	if (a->kind == VMA_ANON)
 		return true;
