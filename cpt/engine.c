@@ -1,0 +1,430 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The dump's phases, in order; cpt.h tells them. */
+#include <errno.h>
+#include <stdio.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "arch/arch.h"
+#include "cpt/cpt.h"
+#include "kernel/netlock.h"
+#include "ve/node.h"
+
+#define FREEZE_TIMEOUT_MS 10000
+
+struct verst_dump {
+	struct cpt c;
+	int (*on_frozen)(void *arg, struct err *err);
+	void *on_frozen_arg;
+	unsigned rounds; /* done */
+	int64_t frozen_at_ns;
+	int lease_fd;
+};
+
+static int64_t clock_ns(clockid_t clock)
+{
+	struct timespec ts;
+
+	clock_gettime(clock, &ts);
+	return ts.tv_sec * 1000000000LL + ts.tv_nsec;
+}
+
+/* --- the VE's own record --- */
+
+static int describe_ve(struct cpt *c, struct err *err)
+{
+	struct ve_obj *ve = c->m.ve.nr ? c->m.ve.at : vec_add(&c->m.ve);
+	struct utsname uts;
+	const char *template_name = ve_conf_get(&c->ve.conf, "OSTEMPLATE"), *digest = ve_conf_get(&c->ve.conf, "TEMPLATE_DIGEST");
+
+	if (!ve->conf) {
+		uname(&uts);
+		ve->id = c->ve.id;
+		ve->conf = ve_conf_print(&c->ve.conf);
+		ve->template_name = mem_strdup(template_name ? template_name : "");
+		ve->template_digest = mem_strdup(digest ? digest : "");
+		ve->hostname = mem_strdup("");
+		ve->domainname = mem_strdup("");
+		ve->kernel_release = mem_strdup(uts.release);
+		ve->page_bytes = (uint32_t)sysconf(_SC_PAGESIZE);
+	}
+	ve->monotonic_ns = clock_ns(CLOCK_MONOTONIC) + c->run.monotonic_offset_ns;
+	ve->boottime_ns = clock_ns(CLOCK_BOOTTIME) + c->run.boottime_offset_ns;
+	return img_put_ve(c->w, ve, err);
+}
+
+/* --- check --- */
+
+static int check_all(struct cpt *c, struct err *err)
+{
+	return cpt_task_list(c, err) || cpt_task_check(c, err) || cpt_ns_check(c, err) || cpt_mm_check(c, err) ||
+			       cpt_file_check(c, err)
+		       ? -1
+		       : 0;
+}
+
+/* findings and verst_findings are the same to the reader of the API; this moves the list over */
+static void give_findings(struct findings *f, struct verst_findings *ret)
+{
+	_Static_assert(sizeof(struct finding) == sizeof(struct verst_finding), "same fields in the same order");
+	ret->at = (struct verst_finding *)f->list.at;
+	ret->nr = f->list.nr;
+	*f = (struct findings){0};
+}
+
+static void cpt_close(struct cpt *c)
+{
+	img_writer_close(c->w);
+	cpt_mm_free(c);
+	cpt_file_free(c);
+	cpt_sock_free(c);
+	cpt_task_free(c);
+	model_free(&c->m);
+	netlock_free(c->netlock);
+	ve_run_close(&c->run);
+	ve_close(&c->ve);
+}
+
+static int cpt_open(struct verst *v, const char *id_or_name, bool lock, struct cpt *c, struct err *err)
+{
+	if (ve_open(&v->node, id_or_name, lock, &c->ve, err))
+		return -1;
+	if (ve_run_open(&c->ve, &c->run, err)) {
+		ve_close(&c->ve);
+		return -1;
+	}
+	return 0;
+}
+
+int verst_check_ve(struct verst *v, const char *id_or_name, struct verst_findings *ret, struct err *err)
+{
+	struct findings findings = {0};
+	struct cpt c = {.findings = &findings};
+	int result;
+
+	if (cpt_open(v, id_or_name, false, &c, err))
+		return -1;
+	result = check_all(&c, err);
+	cpt_close(&c);
+	give_findings(&findings, ret);
+	return result;
+}
+
+static int refuse_obstacles(struct cpt *c, struct verst_findings *ret, struct err *err)
+{
+	struct findings findings = {0};
+	int result;
+
+	c->findings = &findings;
+	result = check_all(c, err);
+	c->findings = NULL;
+	if (!result && findings.list.nr)
+		result = err_set(err, ERR_OBSTACLES, "VE %u cannot be dumped as it is: %zu obstacle%s", c->ve.id, findings.list.nr,
+				 findings.list.nr == 1 ? "" : "s");
+	give_findings(&findings, ret);
+	return result;
+}
+
+static int dump_begin(struct verst_dump *d, int out_fd, struct verst_findings *ret_findings, struct err *err)
+{
+	struct cpt *c = &d->c;
+	struct img_writer_opts opts = {
+		.arch = arch_name(),
+		.page_bytes = (uint32_t)sysconf(_SC_PAGESIZE),
+		.compress = c->opts.compress,
+		.created_unix = time(NULL),
+	};
+
+	if (refuse_obstacles(c, ret_findings, err) || fault_point("dump-checked", err))
+		return -1;
+	if (netlock_prepare(c->run.netns_fd, c->run.cgroup_fd, &c->netlock, err))
+		return -1;
+	if (img_writer_open(out_fd, &opts, &c->w, err))
+		return -1;
+	if (c->opts.max_rounds > 0 && (describe_ve(c, err) || cpt_mm_track(c, err)))
+		return -1;
+	return fault_point("dump-tracking", err);
+}
+
+int verst_dump_open(struct verst *v, const char *id_or_name, int out_fd, const struct verst_dump_opts *opts,
+		    struct verst_dump **ret, struct verst_findings *ret_findings, struct err *err)
+{
+	struct verst_dump *d = mem_new(struct verst_dump);
+
+	d->c.opts = *opts;
+	d->lease_fd = -1;
+	if (cpt_open(v, id_or_name, true, &d->c, err)) {
+		free(d);
+		return -1;
+	}
+	if (dump_begin(d, out_fd, ret_findings, err)) {
+		verst_dump_abort(d);
+		return -1;
+	}
+	*ret = d;
+	return 0;
+}
+
+/* --- rounds --- */
+
+/* Fills in what the writer counted since `bytes` and `pages`. */
+static void round_totals(struct verst_dump *d, uint64_t bytes, int64_t began_ns, struct verst_round *ret)
+{
+	ret->number = ++d->rounds;
+	ret->stream_bytes = img_writer_bytes(d->c.w) - bytes;
+	ret->elapsed_ns = io_now_ns() - began_ns;
+}
+
+int verst_dump_round(struct verst_dump *d, struct verst_round *ret, struct err *err)
+{
+	struct cpt *c = &d->c;
+	uint64_t bytes = img_writer_bytes(c->w);
+	int64_t began_ns = io_now_ns();
+
+	*ret = (struct verst_round){0};
+	if (cpt_task_list(c, err) || cpt_task_write_tree(c, d->rounds + 1, false, err) || cpt_mm_round(c, ret, err) ||
+	    img_round_end(c->w, d->rounds + 1, err))
+		return err_ctx(err, "round %u", d->rounds + 1);
+	round_totals(d, bytes, began_ns, ret);
+	return fault_point("dump-round", err);
+}
+
+/* --- the frozen part --- */
+
+static int seize_all(struct cpt *c, struct err *err)
+{
+	VEC(pid_t) tids = {0};
+	struct remote **got;
+	size_t i = 0;
+	int ret;
+
+	vec_each(t, &c->tasks)
+		if (!t->zombie)
+			vec_each(thread, &t->threads)
+				vec_push(&tids, thread->tid);
+	got = mem_alloc(tids.nr * sizeof(*got));
+	ret = remote_seize(tids.at, tids.nr, REMOTE_LIVING, got, err);
+	vec_each(t, &c->tasks) {
+		if (ret || t->zombie)
+			continue;
+		vec_each(thread, &t->threads) {
+			thread->r = got[i++];
+			if (!thread->r)
+				ret = err_set(err, ERR_CHECKPOINT, "thread %u vanished while frozen", thread->vtid);
+			else if (thread != t->threads.at)
+				remote_mark_group_leader(thread->r, t->threads.at[0].r);
+		}
+	}
+	free(got);
+	vec_free(&tids);
+	return ret;
+}
+
+static void release_all(struct cpt *c)
+{
+	VEC(struct remote *) held = {0};
+	struct err ignored;
+
+	vec_each(t, &c->tasks) {
+		/* threads first: the leader's blob is theirs too */
+		for (size_t i = t->threads.nr; i-- > 0;) {
+			if (t->threads.at[i].r)
+				vec_push(&held, t->threads.at[i].r);
+			t->threads.at[i].r = NULL;
+		}
+	}
+	if (held.nr && remote_release_all(held.at, held.nr, &ignored))
+		log_warn("VE %u: %s", c->ve.id, ignored.msg);
+	vec_free(&held);
+}
+
+static int stop_ve(struct verst_dump *d, struct err *err)
+{
+	struct cpt *c = &d->c;
+
+	d->frozen_at_ns = io_now_ns();
+	c->frozen = true; /* from here on an abort thaws */
+	if (ve_freeze(&c->run, FREEZE_TIMEOUT_MS, err) || netlock_take(c->netlock, err) || cpt_task_list(c, err) ||
+	    seize_all(c, err))
+		return -1;
+	/* Stopped by ptrace they stay: should this process die, the kernel lets them go on. */
+	if (ve_thaw(&c->run, err))
+		return -1;
+	c->stats.freeze_ns = io_now_ns() - d->frozen_at_ns;
+	return fault_point("dump-frozen", err);
+}
+
+static int collect_all(struct cpt *c, struct err *err)
+{
+	int64_t began_ns = io_now_ns();
+
+	if (cpt_mm_collect(c, err) || cpt_sock_collect(c, err) || cpt_file_collect(c, err) || cpt_ns_collect(c, err) ||
+	    cpt_task_collect(c, err))
+		return -1;
+	c->stats.files = (unsigned)c->m.files.nr;
+	c->stats.sockets = (unsigned)(c->m.unixs.nr + c->m.inets.nr);
+	c->stats.collect_ns = io_now_ns() - began_ns;
+	return fault_point("dump-collected", err);
+}
+
+int cpt_write_named(struct cpt *c, struct err *err)
+{
+	for (; c->ghosts_written < c->m.ghosts.nr; c->ghosts_written++)
+		if (img_put_ghost(c->w, &c->m.ghosts.at[c->ghosts_written], err))
+			return -1;
+	for (; c->regs_written < c->m.regs.nr; c->regs_written++)
+		if (img_put_reg(c->w, &c->m.regs.at[c->regs_written], err))
+			return -1;
+	for (; c->shms_written < c->m.shms.nr; c->shms_written++)
+		if (img_put_shm(c->w, &c->m.shms.at[c->shms_written], err))
+			return -1;
+	return 0;
+}
+
+/* Every object that no earlier step has written, in the order of objects.def. */
+static int write_rest(struct cpt *c, struct err *err)
+{
+#define OBJECT(name, type, struct_, member)                                                            \
+	if (OBJ_##name >= OBJ_chardev)                                                                 \
+		vec_each(obj, &c->m.member)                                                            \
+			if (img_put_##name(c->w, obj, err))                                            \
+				return -1;
+#include "model/objects.def"
+#undef OBJECT
+	return 0;
+}
+
+static int write_namespaces(struct cpt *c, struct err *err)
+{
+	vec_each(mount, &c->m.mounts)
+		if (img_put_mount(c->w, mount, err))
+			return -1;
+	vec_each(ent, &c->m.fsents)
+		if (img_put_fsent(c->w, ent, err))
+			return -1;
+	vec_each(net, &c->m.netns)
+		if (img_put_netns(c->w, net, err))
+			return -1;
+	return 0;
+}
+
+static int write_all(struct verst_dump *d, struct verst_round *ret, struct err *err)
+{
+	struct cpt *c = &d->c;
+	int64_t began_ns = io_now_ns();
+
+	if (describe_ve(c, err) || cpt_task_write_tree(c, d->rounds + 1, true, err) || write_namespaces(c, err) ||
+	    cpt_write_named(c, err) || cpt_mm_final(c, ret, err))
+		return -1;
+	c->stats.pages_ns = io_now_ns() - began_ns;
+	began_ns = io_now_ns();
+	if (cpt_ghost_write(c, err) || write_rest(c, err) || fault_point("dump-written", err))
+		return -1;
+	if (d->on_frozen && (img_flush(c->w, err) || d->on_frozen(d->on_frozen_arg, err)))
+		return -1;
+	if (img_writer_end(c->w, err))
+		return -1;
+	c->stats.write_ns = io_now_ns() - began_ns;
+	return 0;
+}
+
+void verst_dump_on_frozen(struct verst_dump *d, int (*fn)(void *arg, struct err *err), void *arg)
+{
+	d->on_frozen = fn;
+	d->on_frozen_arg = arg;
+}
+
+int verst_dump_freeze(struct verst_dump *d, struct verst_round *ret, struct err *err)
+{
+	uint64_t bytes = img_writer_bytes(d->c.w);
+	int64_t began_ns = io_now_ns();
+
+	*ret = (struct verst_round){0};
+	if (stop_ve(d, err) || collect_all(&d->c, err) || write_all(d, ret, err)) {
+		if (err->code == ERR_SYSTEM)
+			err_code(err, ERR_CHECKPOINT);
+		return -1;
+	}
+	round_totals(d, bytes, began_ns, ret);
+	return fault_point("dump-ended", err);
+}
+
+int verst_dump_commit_begin(struct verst_dump *d, struct err *err)
+{
+	if (ve_lease_take(&d->c.ve, VE_LEASE_COMMIT, false, &d->lease_fd, err))
+		return -1;
+	return ve_freeze(&d->c.run, FREEZE_TIMEOUT_MS, err);
+}
+
+/* --- endings --- */
+
+void verst_dump_stats(const struct verst_dump *d, struct verst_dump_stats *ret)
+{
+	*ret = d->c.stats;
+	ret->stream_bytes = d->c.w ? img_writer_bytes(d->c.w) : 0;
+	if (d->frozen_at_ns && d->c.frozen)
+		ret->frozen_ns = io_now_ns() - d->frozen_at_ns;
+}
+
+static void dump_free(struct verst_dump *d)
+{
+	if (d->lease_fd >= 0)
+		close(d->lease_fd);
+	cpt_close(&d->c);
+	free(d);
+}
+
+int verst_dump_resume(struct verst_dump *d, struct err *err)
+{
+	int ret = 0;
+
+	if (d->c.frozen) {
+		release_all(&d->c);
+		netlock_release(d->c.netlock);
+		ret = ve_thaw(&d->c.run, err);
+	}
+	if (d->lease_fd >= 0 && !ret)
+		ret = ve_lease_end(fd_take(&d->lease_fd), err);
+	dump_free(d);
+	return ret;
+}
+
+void verst_dump_abort(struct verst_dump *d)
+{
+	struct err err;
+
+	if (verst_dump_resume(d, &err))
+		log_warn("%s", err.msg);
+}
+
+/* A tracee's death is first reported to its tracer; only then do its parent and the supervisor hear of it. */
+static void reap_tracees(struct cpt *c)
+{
+	vec_each(t, &c->tasks) {
+		for (size_t i = t->threads.nr; i-- > 0;) {
+			int status;
+
+			if (!t->threads.at[i].r)
+				continue;
+			while (waitpid(t->threads.at[i].tid, &status, __WALL) >= 0 && WIFSTOPPED(status))
+				;
+		}
+	}
+}
+
+int verst_dump_kill(struct verst_dump *d, struct err *err)
+{
+	struct cpt *c = &d->c;
+	int ret = io_write_file(c->run.cgroup_fd, "cgroup.kill", "1", err);
+
+	if (!ret) {
+		reap_tracees(c);
+		release_all(c);
+		ret = ve_kill(&c->ve, err);
+	}
+	if (d->lease_fd >= 0)
+		close(fd_take(&d->lease_fd));
+	dump_free(d);
+	return ret;
+}
