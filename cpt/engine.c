@@ -314,14 +314,15 @@ static int write_all(struct verst_dump *d, struct verst_round *ret, struct err *
 	struct cpt *c = &d->c;
 	int64_t began_ns = io_now_ns();
 
-	if (describe_ve(c, err) || cpt_task_write_tree(c, d->rounds + 1, true, err) || write_namespaces(c, err) ||
-	    cpt_write_named(c, err) || cpt_mm_final(c, ret, err))
+	if (describe_ve(c, err) || cpt_task_write_tree(c, d->rounds + 1, true, err))
+		return -1;
+	if (d->on_frozen && (img_flush(c->w, err) || d->on_frozen(d->on_frozen_arg, err)))
+		return -1;
+	if (write_namespaces(c, err) || cpt_write_named(c, err) || cpt_mm_final(c, ret, err))
 		return -1;
 	c->stats.pages_ns = io_now_ns() - began_ns;
 	began_ns = io_now_ns();
 	if (cpt_ghost_write(c, err) || write_rest(c, err) || fault_point("dump-written", err))
-		return -1;
-	if (d->on_frozen && (img_flush(c->w, err) || d->on_frozen(d->on_frozen_arg, err)))
 		return -1;
 	if (img_writer_end(c->w, err))
 		return -1;
