@@ -391,3 +391,27 @@ int rst_tree_complete(struct rst *r, struct err *err)
 			return -1;
 	return join_groups(r, err) || join_orphan_groups(r, err) || make_zombies(r, err) ? -1 : 0;
 }
+
+void rst_tree_kill(struct rst *r)
+{
+	/* children first; PTRACE_O_EXITKILL would do as much, but only when this process ends */
+	for (size_t i = r->tasks.nr; i-- > 0;) {
+		struct rst_task *t = &r->tasks.at[i];
+		struct err ignored;
+		int status;
+
+		if (!t->r)
+			continue;
+		kill(t->pid, SIGKILL);
+		vec_each(thread, &t->threads) {
+			while (waitpid(remote_tid(*thread), &status, __WALL) < 0 && errno == EINTR)
+				;
+			remote_release(*thread, &ignored);
+		}
+		vec_free(&t->threads);
+		while (waitpid(t->pid, &status, __WALL) < 0 && errno == EINTR)
+			;
+		remote_release(t->r, &ignored);
+		t->r = NULL;
+	}
+}
