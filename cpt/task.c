@@ -81,7 +81,7 @@ static int task_threads(struct cpt_task *t, struct err *err)
 		return -1;
 	vec_push(&t->threads, ((struct cpt_thread){t->pid, t->vpid, NULL}));
 	vec_each(tid, &tids) {
-		uint32_t vtid;
+		uint32_t vtid = 0;
 
 		if ((pid_t)*tid == t->pid)
 			continue;
