@@ -300,9 +300,8 @@ static int write_namespaces(struct cpt *c, struct err *err)
 	vec_each(mount, &c->m.mounts)
 		if (img_put_mount(c->w, mount, err))
 			return -1;
-	vec_each(ent, &c->m.fsents)
-		if (img_put_fsent(c->w, ent, err))
-			return -1;
+	if (cpt_fsent_write(c, err))
+		return -1;
 	vec_each(net, &c->m.netns)
 		if (img_put_netns(c->w, net, err))
 			return -1;

@@ -24,7 +24,7 @@ struct verst_restore {
 	int tree_root_fd; /* the VE's root as one mount; set once, read by another thread */
 	unsigned uid_base;
 	int64_t frozen_at_ns; /* when the tree of the frozen VE was read */
-	bool booted, mounted, ended;
+	bool booted, ended;
 };
 
 static int64_t clock_ns(clockid_t clock)
@@ -200,13 +200,14 @@ static int on_tree(struct verst_restore *h, struct err *err)
 	return rst_tree_apply(r, tree, err);
 }
 
-/* Files may lie on mounts that the VE made itself: those come first, once they are known. */
-static int mounts_once(struct verst_restore *h, struct err *err)
+/* Contents of files are not kept: they may be larger than memory. */
+static int on_fsent(struct rst *r, struct err *err)
 {
-	if (h->mounted || !h->frozen_at_ns)
-		return 0;
-	h->mounted = true;
-	return rst_ns_mounts(&h->r, err);
+	struct fsent_obj *e = &r->m.fsents.at[--r->m.fsents.nr];
+	int ret = rst_fsent_apply(r, e, err);
+
+	model_free_fsent(e);
+	return ret;
 }
 
 static int on_object(struct verst_restore *h, const struct img_record *rec, struct err *err)
@@ -218,11 +219,12 @@ static int on_object(struct verst_restore *h, const struct img_record *rec, stru
 	switch (rec->type) {
 	case OBJ_tree:
 		return on_tree(h, err);
-	case OBJ_ghost:
-	case OBJ_reg:
-		return mounts_once(h, err);
+	case OBJ_mount:
+		return rst_mount_apply(r, &r->m.mounts.at[rec->index], err);
+	case OBJ_fsent:
+		return on_fsent(r, err);
 	case OBJ_mm:
-		return mounts_once(h, err) || rst_mm_apply(r, &r->m.mms.at[rec->index], err) ? -1 : 0;
+		return rst_mm_apply(r, &r->m.mms.at[rec->index], err);
 	default:
 		return 0;
 	}
@@ -274,7 +276,7 @@ int verst_restore_run(struct verst_restore *h, struct err *err)
 	}
 	if (!h->frozen_at_ns)
 		return err_set(err, ERR_IMAGE, "the image ends without the frozen VE");
-	if (model_validate(&r->m, err) || mounts_once(h, err) || rst_plan_run(r, err)) {
+	if (model_validate(&r->m, err) || rst_plan_run(r, err)) {
 		if (err->code == ERR_SYSTEM)
 			err_code(err, ERR_RESTORE);
 		return -1;

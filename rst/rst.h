@@ -92,8 +92,9 @@ void rst_sock_free(struct rst *r);
 /* Runs fn with this thread in the VE's network namespace. */
 int rst_in_netns(struct rst *r, int (*fn)(struct rst *r, void *arg, struct err *err), void *arg, struct err *err);
 
-/* --- rst/ns.c --- */
-int rst_ns_mounts(struct rst *r, struct err *err);  /* mounts beyond those of every VE, tmpfs contents */
+/* --- rst/mount.c, rst/fsent.c: as their records arrive; rst/netns.c --- */
+int rst_mount_apply(struct rst *r, const struct mount_obj *m, struct err *err);
+int rst_fsent_apply(struct rst *r, const struct fsent_obj *e, struct err *err);
 int rst_ns_network(struct rst *r, struct err *err); /* devices' state, addresses, routes, sysctls */
 
 /* --- rst/task.c --- */

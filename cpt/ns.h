@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What cpt/ns.c is made of. */
+#ifndef VERST_CPT_NS_H
+#define VERST_CPT_NS_H
+
+#include "cpt/cpt.h"
+
+int cpt_mount_check(struct cpt *c, struct err *err);
+int cpt_mount_collect(struct cpt *c, struct err *err);
+int cpt_netns_check(struct cpt *c, struct err *err);
+int cpt_netns_collect(struct cpt *c, struct err *err);
+
+#endif

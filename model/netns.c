@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "model/netns.h"
+
+const char *const netns_sysctls[] = {
+	"core/somaxconn",
+	"ipv4/ip_forward",
+	"ipv4/ip_local_port_range",
+	"ipv4/ip_local_reserved_ports",
+	"ipv4/ip_nonlocal_bind",
+	"ipv4/ip_default_ttl",
+	"ipv4/ip_unprivileged_port_start",
+	"ipv4/icmp_echo_ignore_all",
+	"ipv4/ping_group_range",
+	"ipv4/tcp_congestion_control",
+	"ipv4/tcp_ecn",
+	"ipv4/tcp_fastopen",
+	"ipv4/tcp_fin_timeout",
+	"ipv4/tcp_keepalive_intvl",
+	"ipv4/tcp_keepalive_probes",
+	"ipv4/tcp_keepalive_time",
+	"ipv4/tcp_max_syn_backlog",
+	"ipv4/tcp_retries1",
+	"ipv4/tcp_retries2",
+	"ipv4/tcp_rmem",
+	"ipv4/tcp_sack",
+	"ipv4/tcp_syn_retries",
+	"ipv4/tcp_synack_retries",
+	"ipv4/tcp_syncookies",
+	"ipv4/tcp_timestamps",
+	"ipv4/tcp_tw_reuse",
+	"ipv4/tcp_window_scaling",
+	"ipv4/tcp_wmem",
+	"ipv6/bindv6only",
+	"ipv6/ip_nonlocal_bind",
+	"ipv6/conf/all/disable_ipv6",
+	"ipv6/conf/default/disable_ipv6",
+};
+const size_t netns_sysctls_nr = sizeof(netns_sysctls) / sizeof(netns_sysctls[0]);
