@@ -3,13 +3,14 @@
 
 static const struct rst_step steps[] = {
 	{"tree", "the remaining tasks, sessions, process groups, zombies", rst_tree_complete, {0}},
+	{"names", "host and domain name", rst_uts_restore, {0}},
 	{"network", "addresses, routes and settings of the VE's network", rst_ns_network, {0}},
 	{"open", "every open file, pipe and socket, in the engine", rst_file_open_all, {"network"}},
 	{"memory", "protections, advice, vdso, and where code, heap and stack lie", rst_mm_finish, {"tree"}},
 	{"place", "descriptors, working directories and roots into the tasks", rst_file_place, {"tree", "open"}},
 	{"attach", "what a task itself must do to a file: epoll sets, terminals, owners", rst_file_attach, {"place"}},
 	{"threads", "all threads", rst_task_threads, {"memory", "attach"}},
-	{"state", "signals, timers, limits, credentials", rst_task_state, {"threads"}},
+	{"state", "signals, timers, limits, credentials", rst_task_state, {"threads", "names"}},
 	{"seal", "own registers set, our code gone; frozen", rst_task_seal, {"state"}},
 };
 

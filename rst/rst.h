@@ -95,6 +95,7 @@ int rst_in_netns(struct rst *r, int (*fn)(struct rst *r, void *arg, struct err *
 /* --- rst/mount.c, rst/fsent.c: as their records arrive; rst/netns.c --- */
 int rst_mount_apply(struct rst *r, const struct mount_obj *m, struct err *err);
 int rst_fsent_apply(struct rst *r, const struct fsent_obj *e, struct err *err);
+int rst_uts_restore(struct rst *r, struct err *err); /* rst/uts.c */
 int rst_ns_network(struct rst *r, struct err *err); /* devices' state, addresses, routes, sysctls */
 
 /* --- rst/task.c --- */
