@@ -5,29 +5,31 @@
 # modes:
 #	plain    not dumped at all: the programs themselves are sound
 #	broken   each program under each of its sabotages must fail: its checks can fail
+#	ve       in a VE, not dumped: what a VE is makes no difference to them
 #	leave    in a VE, across checkpoint --leave-running
 #	file     in a VE, across checkpoint --to FILE and restore --from FILE
 #	pipe     in a VE, across checkpoint --to - and restore --from -, on the other node by ssh
 #	migrate  in a VE, across a migration to another node and back
-# -p: only these; -k: keep the directory of a failed mode and print where it is; -v: print what verst is asked.
+# -x VERST: another binary than BUILD/verst; -p: only these; -k: keep the directory of a failed mode and print where it is; -v: print what verst is asked.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 . tests/nodes/nodes.sh
 
-build=build id=3001 keep= verbose= programs=()
-while getopts b:i:kp:v option; do
+build=build verst= id=3001 keep= verbose= programs=()
+while getopts b:i:kp:vx: option; do
 	case $option in
 	b) build=$OPTARG ;;
 	i) id=$OPTARG ;;
 	k) keep=1 ;;
 	p) IFS=, read -ra programs <<<"$OPTARG" ;;
 	v) verbose=1 ;;
+	x) verst=$OPTARG ;;
 	*) exit 2 ;;
 	esac
 done
 shift $((OPTIND - 1))
 modes=("$@")
-[[ ${#modes[@]} -gt 0 ]] || modes=(plain broken leave file pipe migrate)
+[[ ${#modes[@]} -gt 0 ]] || modes=(plain broken ve leave file pipe migrate)
 if [[ ${#programs[@]} -eq 0 ]]; then
 	for source in tests/live/*.c; do
 		programs+=("$(basename "$source" .c)")
@@ -106,7 +108,7 @@ nodes_are_up=
 need_nodes() {
 	local n
 	[[ -z $nodes_are_up ]] || return 0
-	nodes_up "$work/nodes" "$build/verst" || return 1
+	nodes_up "$work/nodes" "${verst:-$build/verst}" || return 1
 	nodes_are_up=1
 	for n in 1 2; do
 		at=$n
@@ -144,6 +146,7 @@ ve_down() {
 go_through() { # mode: the VE's way. Output is shown only if it fails.
 	local image=$work/image
 	case $1 in
+	ve) ;;
 	leave) on_node verst checkpoint "$id" --to "$image" --leave-running ;;
 	file)
 		on_node verst checkpoint "$id" --to "$image" &&
@@ -211,7 +214,7 @@ mode_in_ve() {
 for mode in "${modes[@]}"; do
 	case $mode in
 	plain | broken) mode_on_host "$mode" ;;
-	leave | file | pipe | migrate) mode_in_ve "$mode" ;;
+	ve | leave | file | pipe | migrate) mode_in_ve "$mode" ;;
 	*) echo "unknown mode $mode" >&2; exit 2 ;;
 	esac
 done

@@ -95,7 +95,8 @@ nodes_up() { # DIR VERST
 		node "$n" ip address add "$NODES_NET.$n/24" dev eth0
 		node "$n" ip link set eth0 up
 		node "$n" sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward'
-		mkdir -p "$(node_root "$n")"
+		mkdir -p "$(node_root "$n")/etc/verst"
+		echo "CGROUP=\"$(_nodes_cgroup "$n")\"" >"$(node_root "$n")/etc/verst/verst.conf"
 		printf '#!/bin/sh\nexec %q --root %q "$@"\n' "$NODES_DIR/bin/verst-real" "$(node_root "$n")" \
 			>"$NODES_DIR/node$n/bin/verst"
 		chmod 755 "$NODES_DIR/node$n/bin/verst"
@@ -109,49 +110,45 @@ nodes_up() { # DIR VERST
 	done
 }
 
-# All processes in a node's network namespace and all that descend from them, VEs included: each is ours.
-_nodes_pids() {
-	local dir=$1 net
-	net=$(readlink "/proc/$(<"$dir/keeper.pid")/ns/net" 2>/dev/null) || return 0
-	{
-		find /proc/[0-9]*/ns/net -maxdepth 0 -lname "${net/\[/\\[}" -printf 'seed %p\n' 2>/dev/null || true
-		ps -e -o pid=,ppid=
-	} | awk '$1 == "seed" { split($2, part, "/"); in_node[part[3]] = 1; next }
-		{ parent[$1] = $2 }
-		END {
-			for (pid in parent) {
-				for (p = pid; p > 1 && !(p in in_node); p = parent[p]) ;
-				if (p > 1)
-					print pid
-			}
-		}'
+# The node's own directory in every cgroup hierarchy: what is in there is ours.
+_nodes_cgroup() {
+	echo "verst-node$1-$(basename "$(dirname "$NODES_DIR")")" | tr -c 'a-zA-Z0-9-\n' -
+}
+
+_nodes_processes() { # in the node's network namespace
+	local net
+	net=$(readlink "/proc/$(<"$1/keeper.pid")/ns/net" 2>/dev/null) || return 0
+	find /proc/[0-9]*/ns/net -maxdepth 0 -lname "${net/\[/\\[}" -printf '%p\n' 2>/dev/null | cut -d/ -f3
+}
+
+_nodes_kill() { # all of a node, whatever state it is in
+	local dir=$1 group=$2 path pids
+	for path in /sys/fs/cgroup/*/"$group"/cgroup.kill /sys/fs/cgroup/"$group"/cgroup.kill; do
+		[[ ! -e $path ]] || echo 1 >"$path"
+	done
+	for _ in {1..50}; do
+		pids=$(_nodes_processes "$dir")
+		[[ -n $pids ]] || break
+		# shellcheck disable=SC2086
+		kill -KILL $pids 2>/dev/null
+		sleep 0.05
+	done
+	for path in /sys/fs/cgroup/*/"$group" /sys/fs/cgroup/"$group"; do
+		[[ ! -d $path ]] || find "$path" -depth -type d -exec rmdir {} + 2>/dev/null
+	done
 }
 
 nodes_down() {
-	local n dir pids cgroups id
-	[[ -d $NODES_DIR ]] || return 0
+	local n id
+	[[ -n $NODES_DIR && -d $NODES_DIR ]] || return 0
 	for n in 1 2; do
-		dir=$NODES_DIR/node$n
-		[[ -s $dir/keeper.pid ]] || continue
+		[[ -s $NODES_DIR/node$n/keeper.pid ]] || continue
 		for id in "$(node_root "$n")"/run/verst/[0-9]*; do
-			[[ ! -e $id ]] || node "$n" timeout 20 verst stop "${id##*/}" --fast >/dev/null 2>&1 || true
+			[[ ! -e $id ]] || node "$n" timeout 20 verst stop "${id##*/}" --fast >/dev/null 2>&1
 		done
+		_nodes_kill "$NODES_DIR/node$n" "$(_nodes_cgroup "$n")"
 	done
-	for dir in "$NODES_DIR"/node1 "$NODES_DIR"/node2 "$NODES_DIR"/client; do
-		[[ -s $dir/keeper.pid ]] || continue
-		pids=$(_nodes_pids "$dir")
-		cgroups=$(for n in $pids; do cat "/proc/$n/cgroup" 2>/dev/null || true; done |
-			grep -o '/verst-[0-9a-f]\{8\}\(/.*\)\?$' | sort -ur || true)
-		# shellcheck disable=SC2086
-		[[ -z $pids ]] || kill -KILL $pids 2>/dev/null || true
-		for _ in {1..50}; do
-			[[ -n $(_nodes_pids "$dir") ]] || break
-			sleep 0.05
-		done
-		for id in $cgroups; do
-			rmdir "/sys/fs/cgroup$id" /sys/fs/cgroup/*"$id" 2>/dev/null || true
-		done
-	done
+	[[ ! -s $NODES_DIR/client/keeper.pid ]] || _nodes_kill "$NODES_DIR/client" none
 	rm -rf --one-file-system "$NODES_DIR"
 }
 
@@ -163,7 +160,7 @@ if [[ ${BASH_SOURCE[0]} == "$0" ]]; then
 	case $command in
 	up) nodes_up "$NODES_DIR" "$1" || { nodes_down; exit 1; } ;;
 	exec) node "$@" ;;
-	down) nodes_down ;;
+	down) nodes_down || true ;;
 	*) echo "nodes.sh up|exec|down DIR ..." >&2; exit 2 ;;
 	esac
 fi
