@@ -82,7 +82,7 @@ for _ in {1..400}; do
 done
 say "VE $id at $address runs a service of 3 processes with $mib MiB, $rate pages changed per second"
 
-node_exec client "$PWD/$build/demo/client" "$address" 7000 >"$work/client.out" 2>"$work/client.log" &
+node_exec client "$(realpath "$build/demo/client")" "$address" 7000 >"$work/client.out" 2>"$work/client.log" &
 client=$!
 sleep 1
 client_report "before"
