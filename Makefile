@@ -34,7 +34,7 @@ UNIT_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/unit/*.c))
 PROGRAMS := $(patsubst tests/%.c,$(BUILD)/%,$(wildcard tests/live/*.c tests/demo/*.c tests/real/*.c tests/bench/*.c))
 GEN_HDR  := $(PROTO:%.proto=$(BUILD)/gen/%.pb-c.h) $(SKEL)
 
-.PHONY: all deps check check-unit check-layers check-live demo bench soak fuzz install clean format tidy programs \
+.PHONY: golden bench-image all deps check check-unit check-layers check-live demo bench soak fuzz install clean format tidy programs \
 	run-check run-demo run-bench run-soak
 .SECONDARY:
 all: $(BUILD)/verst programs
@@ -107,6 +107,22 @@ check-unit: $(BUILD)/unit
 	$(BUILD)/unit
 check-live: all
 	tests/live/run.sh -b $(BUILD)
+
+# images: what the fuzzer finds is kept in BUILD/fuzz; T=seconds
+FUZZ_SRC := $(wildcard lib/*.c model/*.c images/*.c)
+$(BUILD)/fuzz/image_reader: tests/fuzz/image_reader.c $(FUZZ_SRC) $(PROTO_C) $(wildcard images/*.h model/*.h lib/*.h)
+	@mkdir -p $(@D)/found
+	$(CLANG) -std=gnu11 $(CPPFLAGS) -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize=function \
+		-o $@ $(filter %.c,$^) -lprotobuf-c -llz4 -lxxhash -lpthread
+fuzz: $(BUILD)/fuzz/image_reader
+	$< -max_total_time=$(or $(T),60) -timeout=20 -rss_limit_mb=2048 -print_final_stats=1 -artifact_prefix=$(BUILD)/fuzz/ \
+		$(BUILD)/fuzz/found tests/fuzz/corpus tests/golden
+$(BUILD)/image-%: tests/image/%.c $(BUILD)/tests/unit/image_sample.o $(BUILD)/libverst.a
+	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -o $@ $^ $(LIBS)
+golden: $(BUILD)/image-golden
+	$<
+bench-image: $(BUILD)/image-bench
+	$<
 
 install: all
 	install -D -m 755 $(BUILD)/verst $(DESTDIR)$(PREFIX)/bin/verst

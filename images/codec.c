@@ -9,7 +9,7 @@
 
 typedef VEC(uint8_t) any_vec;
 
-static uint64_t load_num(const void *p, size_t len_bytes, bool is_signed)
+uint64_t img_load(const void *p, size_t len_bytes, bool is_signed)
 {
 	switch (len_bytes) {
 	case 1:
@@ -92,7 +92,7 @@ static int encode_numbers(const struct img_field *f, const ProtobufCFieldDescrip
 	uint8_t *list = img_arena_get(arena, nr * len);
 
 	for (size_t i = 0; i < nr; i++)
-		store_num(list + i * len, len, load_num(items + i * f->item_bytes, f->item_bytes, f->is_signed));
+		store_num(list + i * len, len, img_load(items + i * f->item_bytes, f->item_bytes, f->is_signed));
 	*(uint8_t **)ret_list = list;
 	return 0;
 }
@@ -119,7 +119,7 @@ static int encode_field(const struct img_field *f, const ProtobufCFieldDescripto
 
 	switch (f->form) {
 	case IMG_NUM:
-		store_num(to, proto_num(pf, &is_signed), load_num(at, f->item_bytes, f->is_signed));
+		store_num(to, proto_num(pf, &is_signed), img_load(at, f->item_bytes, f->is_signed));
 		return 0;
 	case IMG_TEXT:
 		s = *(char *const *)at;
@@ -183,14 +183,14 @@ static int decode_num(const struct img_field *f, const ProtobufCFieldDescriptor 
 {
 	bool is_signed;
 	size_t len = proto_num(pf, &is_signed);
-	uint64_t v = load_num(from, len, is_signed);
+	uint64_t v = img_load(from, len, is_signed);
 
 	if (pf->type == PROTOBUF_C_TYPE_BOOL)
 		v = v != 0;
 	else if (f->bounded && (v < f->lo || v > f->hi))
 		return err_set(err, ERR_IMAGE, "%s: %llu is out of range", f->name, (unsigned long long)v);
 	store_num(at, f->item_bytes, v);
-	if (load_num(at, f->item_bytes, is_signed) != v)
+	if (img_load(at, f->item_bytes, is_signed) != v)
 		return err_set(err, ERR_IMAGE, "%s: %llu is out of range", f->name, (unsigned long long)v);
 	return 0;
 }

@@ -142,6 +142,9 @@ void *img_arena_get(struct img_arena *a, size_t len_bytes); /* zeroed; NULL beyo
 void img_arena_reset(struct img_arena *a, size_t limit_bytes);
 void img_arena_free(struct img_arena *a);
 
+/* An integer of 1, 2, 4 or 8 bytes in a struct, sign-extended if it has a sign. */
+uint64_t img_load(const void *p, size_t len_bytes, bool is_signed);
+
 /* Appends the message to out. */
 int img_encode(const struct img_codec *codec, const void *obj, struct img_arena *arena, struct buf *out, struct err *err);
 /* Fills *ret (zeroed before). On failure it holds a part: free it with codec->free all the same. */

@@ -5,6 +5,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#define READ_BYTES (512u << 10)
+
 /* Like io_read_full, but tells a stream that ends (0) from an error (-1). 1: all was read. */
 static int read_some(int fd, void *p, size_t len_bytes, size_t *ret_read)
 {
@@ -24,12 +26,33 @@ static int read_some(int fd, void *p, size_t len_bytes, size_t *ret_read)
 int img_read_bytes(struct img_reader *r, void *p, size_t len_bytes, struct err *err)
 {
 	size_t got;
-	int n = read_some(r->fd, p, len_bytes, &got);
 
-	if (n < 0)
-		return err_sys(err, "reading");
-	if (!n)
-		return err_set(err, ERR_IMAGE, "the stream ends, %zu of %zu bytes are missing", len_bytes - got, len_bytes);
+	for (size_t at = 0; at < len_bytes; at += got) {
+		/* In pieces that are still in the cache when they are summed up: that is half of the time. */
+		size_t len = MIN(len_bytes - at, (size_t)READ_BYTES);
+		int n = read_some(r->fd, (uint8_t *)p + at, len, &got);
+
+		if (n < 0)
+			return err_sys(err, "reading");
+		if (!n)
+			return err_set(err, ERR_IMAGE, "truncated: the stream ends, %zu of %zu bytes are missing",
+				       len_bytes - at - got, len_bytes);
+		img_sum_more(r->sum, (uint8_t *)p + at, got);
+	}
+	return 0;
+}
+
+int img_read_body(struct img_reader *r, size_t len_bytes, struct err *err)
+{
+	/* Piece by piece, so that a false length costs no more memory than there are bytes. */
+	while (len_bytes) {
+		size_t n = MIN(len_bytes, (size_t)READ_BYTES);
+
+		if (img_read_bytes(r, buf_reserve(&r->body, n), n, err))
+			return -1;
+		r->body.len_bytes += n;
+		len_bytes -= n;
+	}
 	return 0;
 }
 
@@ -173,24 +196,6 @@ static int read_header(struct img_reader *r, uint8_t *header, struct err *err)
 	return 0;
 }
 
-static int read_body(struct img_reader *r, const uint8_t *header, uint32_t len_bytes, uint64_t *ret_sum, struct err *err)
-{
-	buf_clear(&r->body);
-	r->data_bytes = 0;
-	if (r->type == IMG_REC_PAGES)
-		return img_read_pages_body(r, header, len_bytes, ret_sum, err);
-	/* Piece by piece, so that a false length costs no more memory than there are bytes. */
-	while (r->body.len_bytes < len_bytes) {
-		size_t n = MIN(len_bytes - r->body.len_bytes, (size_t)1 << 20);
-
-		if (img_read_bytes(r, buf_reserve(&r->body, n), n, err))
-			return -1;
-		r->body.len_bytes += n;
-	}
-	*ret_sum = img_sum_record(r->sum, r->totals.records, header, r->body.at, r->body.len_bytes, NULL, 0);
-	return 0;
-}
-
 static int check_end(struct img_reader *r, struct err *err)
 {
 	struct cur c = cur_of(r->body.at, r->body.len_bytes);
@@ -280,8 +285,12 @@ static int read_record(struct img_reader *r, uint32_t *ret_len_bytes, uint64_t *
 		err_set(err, ERR_IMAGE, "length %u is impossible: damaged", *ret_len_bytes);
 		return in_record(r, err);
 	}
-	if (read_body(r, header, *ret_len_bytes, &sum, err))
+	buf_clear(&r->body);
+	r->data_bytes = 0;
+	img_sum_begin(r->sum, r->totals.records, header);
+	if (r->type == IMG_REC_PAGES ? img_read_pages_body(r, *ret_len_bytes, err) : img_read_body(r, *ret_len_bytes, err))
 		return in_record(r, err);
+	sum = img_sum_end(r->sum);
 	if (sum != *ret_sum || (r->flags & ~IMG_FLAG_OPTIONAL)) {
 		err_set(err, ERR_IMAGE, sum != *ret_sum ? "damaged (checksum)" : "unknown flags: the image is of a newer Verst");
 		return in_record(r, err);

@@ -27,11 +27,13 @@ struct img_reader {
 	VEC(struct pages_run) runs;
 };
 
-/* len_bytes of the body; ERR_IMAGE if the stream ends before. */
+/* The next len_bytes of the body, added to its checksum; ERR_IMAGE if the stream ends before. */
 int img_read_bytes(struct img_reader *r, void *p, size_t len_bytes, struct err *err);
+/* The same, at the end of r->body. */
+int img_read_body(struct img_reader *r, size_t len_bytes, struct err *err);
 
-/* Body of a PAGES record of len_bytes: into body and data; sums it up. */
-int img_read_pages_body(struct img_reader *r, const uint8_t *header, uint32_t len_bytes, uint64_t *ret_sum, struct err *err);
+/* Body of a PAGES record of len_bytes: into body and data. */
+int img_read_pages_body(struct img_reader *r, uint32_t len_bytes, struct err *err);
 /* Checks and unpacks what was read. */
 int img_read_pages(struct img_reader *r, struct img_pages *ret, struct err *err);
 /* Decodes the body and puts the object into m. */

@@ -28,27 +28,17 @@ static int parse_batch(struct img_reader *r, uint32_t len_bytes, struct batch *r
 	return 0;
 }
 
-int img_read_pages_body(struct img_reader *r, const uint8_t *header, uint32_t len_bytes, uint64_t *ret_sum, struct err *err)
+int img_read_pages_body(struct img_reader *r, uint32_t len_bytes, struct err *err)
 {
 	struct batch b;
-	uint8_t *data;
 
 	if (len_bytes < IMG_PAGES_BYTES)
 		return err_set(err, ERR_IMAGE, "impossible length: damaged");
-	if (img_read_bytes(r, buf_reserve(&r->body, IMG_PAGES_BYTES), IMG_PAGES_BYTES, err))
+	if (img_read_body(r, IMG_PAGES_BYTES, err) || parse_batch(r, len_bytes, &b, err) ||
+	    img_read_body(r, b.data_offset - IMG_PAGES_BYTES, err))
 		return -1;
-	r->body.len_bytes = IMG_PAGES_BYTES;
-	if (parse_batch(r, len_bytes, &b, err))
-		return -1;
-	if (img_read_bytes(r, buf_reserve(&r->body, b.data_offset - IMG_PAGES_BYTES), b.data_offset - IMG_PAGES_BYTES, err))
-		return -1;
-	r->body.len_bytes = b.data_offset;
-	data = b.coding == IMG_RAW ? r->data : r->packed;
 	r->data_bytes = b.data_bytes;
-	if (img_read_bytes(r, data, r->data_bytes, err))
-		return -1;
-	*ret_sum = img_sum_record(r->sum, r->totals.records, header, r->body.at, r->body.len_bytes, data, r->data_bytes);
-	return 0;
+	return img_read_bytes(r, b.coding == IMG_RAW ? r->data : r->packed, r->data_bytes, err);
 }
 
 /* One run; *end is where the one before ended. */

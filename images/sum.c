@@ -5,18 +5,23 @@
 
 #include "images/format.h"
 
-uint64_t img_sum_record(XXH3_state_t *state, uint64_t number, const uint8_t *header, const void *body, size_t body_bytes,
-			const void *data, size_t data_bytes)
+void img_sum_begin(XXH3_state_t *state, uint64_t number, const uint8_t *header)
 {
 	uint64_t n = htole64(number);
 
 	XXH3_64bits_reset(state);
 	XXH3_64bits_update(state, &n, sizeof(n));
 	XXH3_64bits_update(state, header, IMG_RECORD_SUMMED_BYTES);
-	if (body_bytes)
-		XXH3_64bits_update(state, body, body_bytes);
-	if (data_bytes)
-		XXH3_64bits_update(state, data, data_bytes);
+}
+
+void img_sum_more(XXH3_state_t *state, const void *p, size_t len_bytes)
+{
+	if (len_bytes)
+		XXH3_64bits_update(state, p, len_bytes);
+}
+
+uint64_t img_sum_end(const XXH3_state_t *state)
+{
 	return XXH3_64bits_digest(state);
 }
 

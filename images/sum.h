@@ -11,9 +11,10 @@
 
 #include "lib/buf.h"
 
-/* Of a record: its number, the first 8 bytes of its header, its body in up to two pieces. */
-uint64_t img_sum_record(XXH3_state_t *state, uint64_t number, const uint8_t *header, const void *body, size_t body_bytes,
-			const void *data, size_t data_bytes);
+/* Of a record: its number, the first 8 bytes of its header, then its body in any pieces. */
+void img_sum_begin(XXH3_state_t *state, uint64_t number, const uint8_t *header);
+void img_sum_more(XXH3_state_t *state, const void *p, size_t len_bytes);
+uint64_t img_sum_end(const XXH3_state_t *state);
 uint64_t img_sum_header(const uint8_t *header);
 
 #endif

@@ -70,7 +70,10 @@ void img_write_record(struct img_writer *w, uint16_t type, size_t body_bytes, si
 	memcpy(header, &type_le, 2);
 	memset(header + 2, 0, 2);
 	memcpy(header + 4, &len_le, 4);
-	sum = htole64(img_sum_record(w->sum, w->totals.records, header, body, body_bytes, b->data + data_offset, data_bytes));
+	img_sum_begin(w->sum, w->totals.records, header);
+	img_sum_more(w->sum, body, body_bytes);
+	img_sum_more(w->sum, b->data + data_offset, data_bytes);
+	sum = htole64(img_sum_end(w->sum));
 	memcpy(header + 8, &sum, 8);
 	XXH3_64bits_update(w->digest, &sum, sizeof(sum));
 	img_out_head(b, IMG_RECORD_BYTES + body_bytes);

@@ -145,8 +145,9 @@ static void make_mm_sane(struct random *r, struct mm_obj *mm)
 		v->start = at + random_below(r, 100) * 4096;
 		at = v->end = v->start + 4096 * (1 + random_below(r, 100));
 		v->prot &= 7;
-		v->offset &= ~UINT64_C(65535);
+		v->offset &= UINT64_MAX >> 2 & ~UINT64_C(65535);
 		v->advice &= 1023;
+		v->kind = v->kind == VMA_VDSO ? VMA_ANON : v->kind;
 		v->shm = v->kind == VMA_SHM;
 		v->reg = v->kind == VMA_FILE || v->kind == VMA_FILE_SHARED;
 	}
@@ -182,13 +183,15 @@ static const char *differing_field(const struct img_field *f, const uint8_t *a, 
 {
 	const struct bytes *x = (const void *)a, *y = (const void *)b;
 	const any_vec *v = (const void *)a, *u = (const void *)b;
-	const char *s = *(char *const *)a, *t = *(char *const *)b;
+	const char *s, *t;
 	size_t count_at = f->max * f->item_bytes;
 
 	switch (f->form) {
 	case IMG_NUM:
 		return memcmp(a, b, f->item_bytes) ? f->name : NULL;
 	case IMG_TEXT:
+		s = *(char *const *)a;
+		t = *(char *const *)b;
 		return !s != !t || (s && strcmp(s, t)) ? f->name : NULL;
 	case IMG_BYTES:
 		return x->len_bytes != y->len_bytes || (x->len_bytes && memcmp(x->at, y->at, x->len_bytes)) ? f->name : NULL;
