@@ -342,11 +342,13 @@ struct verst_journal {
 void verst_journal_free(struct verst_journal *j);
 /* No journal: ret->state is VERST_JOURNAL_NONE. */
 int verst_journal_read(struct verst *v, unsigned id, struct verst_journal *ret, struct err *err);
-int verst_journal_write(struct verst *v, const struct verst_journal *j, struct err *err); /* durable when it returns */
+/* Durable when it returns. ERR_LOCKED if another migration's is there, unless that was committed: it is settled then. */
+int verst_journal_write(struct verst *v, const struct verst_journal *j, struct err *err);
 /* From one state to another, at once or not at all: ERR_PROTOCOL if it is not this migration's in that state. */
 int verst_journal_step(struct verst *v, unsigned id, const char *migration, enum verst_journal_state from,
 		       enum verst_journal_state to, struct err *err);
-int verst_journal_remove(struct verst *v, unsigned id, struct err *err);
+/* If it is this migration's. */
+int verst_journal_remove(struct verst *v, unsigned id, const char *migration, struct err *err);
 /* The ids that have one, at most `max`; returns how many there are. */
 size_t verst_journal_list(struct verst *v, unsigned *ret_ids, size_t max);
 /* COMMITTED becomes a remembered outcome (LIB/journal/committed/MIGRATION), which no longer belongs to the id. */

@@ -297,7 +297,7 @@ static int on_ask(struct agent *a, const struct frame *f, struct err *err)
 		if (a->engine->journal_read(a->v, ve, &j, err))
 			return -1;
 		if (j.state == VERST_JOURNAL_ABORTED && !strcmp(j.migration, id) &&
-		    (a->engine->forget(a->v, ve, err) || a->engine->journal_remove(a->v, ve, err))) {
+		    (a->engine->forget(a->v, ve, err) || a->engine->journal_remove(a->v, ve, id, err))) {
 			verst_journal_free(&j);
 			return -1;
 		}
@@ -399,10 +399,9 @@ static void undo_all(const struct engine *engine, struct verst *v, struct agent_
 	if (engine->journal_resolve(v, mark->journal, mark->migration, &state, &err))
 		log_warn("%s", err.msg);
 	else if (state == VERST_JOURNAL_ABORTED && ((mark->ve && engine->forget(v, mark->ve, &err)) ||
-						    engine->journal_remove(v, mark->journal, &err)))
+						    engine->journal_remove(v, mark->journal, mark->migration, &err)))
 		log_warn("VE %u could not be removed: %s", mark->journal, err.msg);
-	else if (state == VERST_JOURNAL_COMMITTED && engine->journal_settle(v, mark->journal, &err))
-		log_debug("%s", err.msg);
+	/* committed: the journal stays as it is, because the VE's supervisor asks it just now whether to let the VE run */
 	mark->ve = mark->journal = 0;
 }
 

@@ -45,7 +45,7 @@ struct engine {
 	int (*journal_write)(struct verst *v, const struct verst_journal *j, struct err *err);
 	int (*journal_step)(struct verst *v, unsigned id, const char *migration, enum verst_journal_state from,
 			    enum verst_journal_state to, struct err *err);
-	int (*journal_remove)(struct verst *v, unsigned id, struct err *err);
+	int (*journal_remove)(struct verst *v, unsigned id, const char *migration, struct err *err);
 	int (*journal_settle)(struct verst *v, unsigned id, struct err *err);
 	int (*journal_resolve)(struct verst *v, unsigned id, const char *migration, enum verst_journal_state *ret,
 			       struct err *err);

@@ -194,7 +194,7 @@ static int check_journal(const struct engine *engine, struct verst *v, unsigned 
 	case VERST_JOURNAL_ABORTED:
 		/* whoever worked on it before this node's start is gone */
 		if (j.time_s < boot_time_s())
-			failed = engine->forget(v, id, err) || engine->journal_remove(v, id, err) ? -1 : 0;
+			failed = engine->forget(v, id, err) || engine->journal_remove(v, id, j.migration, err) ? -1 : 0;
 		else
 			findings_add(ret, "id", "wait for it, or verst recover there",
 				     "another migration of VE %u to this node goes on, or was left", id);

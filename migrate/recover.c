@@ -20,9 +20,9 @@ static int it_is_here(const struct engine *engine, struct verst *v, const struct
 		      char **ret_what, struct err *err)
 {
 	/* asked again, the target gives the same answer: so the journal goes last. Forced, it must not be asked again. */
-	if (forced && engine->journal_remove(v, j->id, err))
+	if (forced && engine->journal_remove(v, j->id, j->migration, err))
 		return -1;
-	if (engine->unfreeze(v, j->id, err) || (!forced && engine->journal_remove(v, j->id, err)))
+	if (engine->unfreeze(v, j->id, err) || (!forced && engine->journal_remove(v, j->id, j->migration, err)))
 		return -1;
 	*ret_what = mem_printf("VE %u did not move: it is here", j->id);
 	return 0;
@@ -34,7 +34,7 @@ static int it_is_there(const struct engine *engine, struct verst *v, const struc
 	if (j->state == VERST_JOURNAL_DOUBT && engine->journal_step(v, j->id, j->migration, VERST_JOURNAL_DOUBT,
 								    VERST_JOURNAL_MOVED, err))
 		return -1;
-	if (source_drop(engine, v, j->id, j->keep, err))
+	if (source_drop(engine, v, j->id, j->migration, j->keep, err))
 		return -1;
 	*ret_what = mem_printf("VE %u has moved to %s: what was left here is removed", j->id, j->host ? j->host : "another node");
 	return 0;
@@ -74,7 +74,7 @@ static int half_here(const struct engine *engine, struct verst *v, const struct 
 		*ret_what = mem_printf("VE %u was committed just now: it is here", j->id);
 		return 0;
 	}
-	if (engine->forget(v, j->id, err) || engine->journal_remove(v, j->id, err))
+	if (engine->forget(v, j->id, err) || engine->journal_remove(v, j->id, j->migration, err))
 		return -1;
 	*ret_what = mem_printf("VE %u did not come here: what was left of it is removed", j->id);
 	return 0;
@@ -90,8 +90,10 @@ int recover_ve(const struct source_means *means, struct verst *v, unsigned id, e
 		return -1;
 	switch (j.state) {
 	case VERST_JOURNAL_NONE:
-		*ret_what = mem_printf("VE %u: nothing to recover", id);
-		ret = 0;
+		/* the journal is written before COMMIT is sent: without one it cannot have moved, and must not stand still */
+		ret = means->engine->unfreeze(v, id, err);
+		if (!ret)
+			*ret_what = mem_printf("VE %u: nothing to recover", id);
 		break;
 	case VERST_JOURNAL_DOUBT:
 		ret = in_doubt(means, v, &j, force, ret_what, err);

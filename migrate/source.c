@@ -231,7 +231,7 @@ static int resolve(struct source *s, struct err *err)
 		err_clear(err);
 		return 0;
 	}
-	if (s->engine->journal_remove(s->v, s->ve.id, &ignored))
+	if (s->engine->journal_remove(s->v, s->ve.id, s->migration, &ignored))
 		log_warn("%s", ignored.msg);
 	s->in_doubt = false;
 	if (s->engine->dump_resume(ptr_take(&s->dump), &ignored))
@@ -274,11 +274,12 @@ static int commit(struct source *s, struct err *err)
 	return 0;
 }
 
-int source_drop(const struct engine *engine, struct verst *v, unsigned id, bool keep, struct err *err)
+int source_drop(const struct engine *engine, struct verst *v, unsigned id, const char *migration, bool keep,
+		struct err *err)
 {
 	if (engine->drop(v, id, keep, err))
 		return -1;
-	return engine->journal_remove(v, id, err);
+	return engine->journal_remove(v, id, migration, err);
 }
 
 /* It lives there. What fails from here on leaves remains here, never two VEs: the journal says so. */
@@ -297,7 +298,7 @@ static int drop(struct source *s, struct err *err)
 	buf_free(&b);
 	if (s->engine->dump_kill(ptr_take(&s->dump), err))
 		return -1;
-	return source_drop(s->engine, s->v, s->ve.id, s->opts->keep, err);
+	return source_drop(s->engine, s->v, s->ve.id, s->migration, s->opts->keep, err);
 }
 
 /* --- all of it --- */
@@ -310,7 +311,7 @@ static void give_up(struct source *s, const struct err *why)
 	struct buf b = {0};
 
 	if (s->dump && s->in_doubt) {
-		if (s->engine->journal_remove(s->v, s->ve.id, &ignored))
+		if (s->engine->journal_remove(s->v, s->ve.id, s->migration, &ignored))
 			log_warn("%s", ignored.msg);
 		if (s->engine->dump_resume(ptr_take(&s->dump), &ignored))
 			log_warn("%s", ignored.msg);

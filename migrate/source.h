@@ -53,7 +53,8 @@ int source_migrate(const struct source_means *means, struct verst *v, const char
 		   struct verst_migrate_stats *ret_stats, struct verst_findings *ret_findings, struct err *err);
 
 /* What is left to do once the far side has it, from the journal's MOVED on. */
-int source_drop(const struct engine *engine, struct verst *v, unsigned id, bool keep, struct err *err);
+int source_drop(const struct engine *engine, struct verst *v, unsigned id, const char *migration, bool keep,
+		struct err *err);
 
 /* --- parts of it, for source.c --- */
 void source_enter(struct source *s, enum verst_migrate_phase phase);

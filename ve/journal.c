@@ -177,6 +177,28 @@ int ve_journal_read(const struct ve_node *node, unsigned id, struct verst_journa
 	return 0;
 }
 
+/* A commit that is still in the id's journal becomes a remembered outcome: another migration of the VE begins. */
+static int settle_unlocked(const struct ve_node *node, unsigned id, const char *migration, struct err *err)
+{
+	char from[PATH_MAX], to[PATH_MAX], dir[PATH_MAX];
+	_fd_ int dir_fd = -1;
+
+	if (outcome_path(node, migration, to, err))
+		return -1;
+	path_of(node, id, from);
+	dir_of(node, dir);
+	strcat(dir, "/committed");
+	if (io_mkdir_p(dir, 0700, err))
+		return -1;
+	if (rename(from, to))
+		return err_sys(err, "%s", to);
+	/* the new name first: at no time is it in neither directory */
+	dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir_fd < 0 || fsync(dir_fd))
+		return err_sys(err, "%s", dir);
+	return 0;
+}
+
 static int write_unlocked(const struct ve_node *node, const struct verst_journal *j, struct err *err)
 {
 	struct buf text = {0};
@@ -192,18 +214,33 @@ static int write_unlocked(const struct ve_node *node, const struct verst_journal
 
 int ve_journal_write(const struct ve_node *node, const struct verst_journal *j, struct err *err)
 {
+	struct verst_journal old;
 	_fd_ int held = -1;
+	int ret = 0;
 
-	return lock(node, &held, err) ? -1 : write_unlocked(node, j, err);
+	if (lock(node, &held, err) || ve_journal_read(node, j->id, &old, err))
+		return -1;
+	if (old.state != VERST_JOURNAL_NONE && strcmp(old.migration, j->migration))
+		ret = old.state == VERST_JOURNAL_COMMITTED
+			      ? settle_unlocked(node, j->id, old.migration, err)
+			      : err_set(err, ERR_LOCKED, "another migration of VE %u goes on, or was left", j->id);
+	verst_journal_free(&old);
+	return ret ? -1 : write_unlocked(node, j, err);
 }
 
-int ve_journal_remove(const struct ve_node *node, unsigned id, struct err *err)
+int ve_journal_remove(const struct ve_node *node, unsigned id, const char *migration, struct err *err)
 {
 	char path[PATH_MAX];
+	struct verst_journal j;
 	_fd_ int held = -1, dir = -1;
+	bool ours;
 
-	if (lock(node, &held, err))
+	if (lock(node, &held, err) || ve_journal_read(node, id, &j, err))
 		return -1;
+	ours = j.state != VERST_JOURNAL_NONE && !strcmp(j.migration, migration);
+	verst_journal_free(&j);
+	if (!ours)
+		return 0;
 	path_of(node, id, path);
 	if (unlink(path) && errno != ENOENT)
 		return err_sys(err, "%s", path);
@@ -268,30 +305,18 @@ int ve_journal_step(const struct ve_node *node, unsigned id, const char *migrati
 
 int ve_journal_settle(const struct ve_node *node, unsigned id, struct err *err)
 {
-	char from[PATH_MAX], to[PATH_MAX], dir[PATH_MAX];
 	struct verst_journal j;
-	_fd_ int held = -1, dir_fd = -1;
-	int failed;
+	_fd_ int held = -1;
+	int ret;
 
 	if (lock(node, &held, err) || ve_journal_read(node, id, &j, err))
 		return -1;
-	failed = j.state != VERST_JOURNAL_COMMITTED ? err_set(err, ERR_PROTOCOL, "VE %u: its migration is not committed", id)
-						    : outcome_path(node, j.migration, to, err);
+	if (j.state == VERST_JOURNAL_COMMITTED)
+		ret = settle_unlocked(node, id, j.migration, err);
+	else
+		ret = err_set(err, ERR_PROTOCOL, "VE %u: its migration is not committed", id);
 	verst_journal_free(&j);
-	if (failed)
-		return -1;
-	path_of(node, id, from);
-	dir_of(node, dir);
-	strcat(dir, "/committed");
-	if (io_mkdir_p(dir, 0700, err))
-		return -1;
-	if (rename(from, to))
-		return err_sys(err, "%s", to);
-	/* the new name first: at no time is it in neither directory */
-	dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir_fd < 0 || fsync(dir_fd))
-		return err_sys(err, "%s", dir);
-	return 0;
+	return ret;
 }
 
 int ve_journal_resolve(const struct ve_node *node, unsigned id, const char *migration, enum verst_journal_state *ret,

@@ -19,7 +19,7 @@ int ve_journal_read(const struct ve_node *node, unsigned id, struct verst_journa
 int ve_journal_write(const struct ve_node *node, const struct verst_journal *j, struct err *err);
 int ve_journal_step(const struct ve_node *node, unsigned id, const char *migration, enum verst_journal_state from,
 		    enum verst_journal_state to, struct err *err);
-int ve_journal_remove(const struct ve_node *node, unsigned id, struct err *err);
+int ve_journal_remove(const struct ve_node *node, unsigned id, const char *migration, struct err *err);
 size_t ve_journal_list(const struct ve_node *node, unsigned *ret_ids, size_t max);
 int ve_journal_settle(const struct ve_node *node, unsigned id, struct err *err);
 int ve_journal_resolve(const struct ve_node *node, unsigned id, const char *migration, enum verst_journal_state *ret,
