@@ -12,5 +12,7 @@ extern const struct cli_command cli_status, cli_list;
 extern const struct cli_command cli_exec, cli_enter, cli_console;
 /* cli/template.c */
 extern const struct cli_command cli_template_build, cli_template_list, cli_template_remove;
+/* cli/image.c */
+extern const struct cli_command cli_image_show, cli_image_verify;
 
 #endif

@@ -27,4 +27,10 @@ static const struct img_field fields[] = {
 static const struct img_table table = IMG_TABLE(fsent, fields);
 #undef T
 
-const struct img_kind img_fsent_kind = {.table = &table, .order = IMG_APPENDED};
+/* A file is made as it arrives. */
+static int check(const void *obj, struct err *err)
+{
+	return model_validate_fsent(obj, err);
+}
+
+const struct img_kind img_fsent_kind = {.table = &table, .order = IMG_APPENDED, .check = check};

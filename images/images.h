@@ -98,6 +98,7 @@ struct img_record {
 int img_read(struct img_reader *r, struct model *m, struct img_record *ret, struct err *err);
 
 /* --- for people --- */
+/* Both keep no contents of files, however large they are. */
 int img_show(int fd, bool json, void (*line)(const char *text, void *arg), void *arg, struct err *err);
 int img_verify(int fd, struct err *err);
 

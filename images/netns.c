@@ -36,7 +36,7 @@ static const struct img_field route_fields[] = {
 	BYTES(dst, ADDR_MAX_BYTES),
 	BYTES(gateway, ADDR_MAX_BYTES),
 	BYTES(prefsrc, ADDR_MAX_BYTES),
-	TEXT_OR_NULL(link, 15),
+	TEXT(link, 15),
 };
 static const struct img_table route_table = IMG_TABLE(route, route_fields);
 #undef T

@@ -87,3 +87,14 @@ int img_read_object(struct img_reader *r, const struct img_codec *codec, struct 
 	}
 	return 0;
 }
+
+void img_drop_content(struct model *m, const struct img_record *record)
+{
+	struct bytes *content;
+
+	if (record->item != IMG_OBJECT || record->type != OBJ_fsent)
+		return;
+	content = &m->fsents.at[record->index].content;
+	free(content->at);
+	*content = (struct bytes){0};
+}

@@ -111,8 +111,10 @@ int img_show(int fd, bool json, void (*line)(const char *text, void *arg), void 
 		line((const char *)out.at, arg);
 		buf_clear(&out);
 		ret = img_read(r, &m, &rec, err);
-		if (!ret)
+		if (!ret) {
 			show_record(r, &rec, &m, json, &out);
+			img_drop_content(&m, &rec);
+		}
 	} while (!ret && rec.item != IMG_END);
 	if (!ret) {
 		buf_put_u8(&out, 0);

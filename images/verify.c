@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "images/images.h"
+#include "images/read.h"
 
 /* What a migration or a checkpoint wrote last of each kind is what counts, as for a restore. */
 int img_verify(int fd, struct err *err)
@@ -13,6 +13,8 @@ int img_verify(int fd, struct err *err)
 		return -1;
 	do {
 		ret = img_read(r, &m, &record, err);
+		if (!ret)
+			img_drop_content(&m, &record);
 	} while (!ret && record.item != IMG_END);
 	if (!ret && model_validate(&m, err))
 		ret = err_ctx(err, "image: all records are whole, but");

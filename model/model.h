@@ -64,5 +64,6 @@ int model_validate(const struct model *m, struct err *err);
 /* Of one alone, for what is built as it arrives: parents before children, ranges in order and apart. The reader calls them. */
 int model_validate_tree(const struct tree_obj *tree, struct err *err);
 int model_validate_mm(const struct mm_obj *mm, struct err *err);
+int model_validate_fsent(const struct fsent_obj *f, struct err *err);
 
 #endif

@@ -16,31 +16,42 @@ static int validate_mount(const struct model *m, const struct mount_obj *mount, 
 	return 0;
 }
 
-static int validate_fsent(const struct model *m, const struct fsent_obj *f, struct err *err)
+static bool is_carried_mode(uint32_t mode)
 {
-	const struct mount_obj *mount = model_mount(m, f->mount);
-
-	if (!mount || strcmp(mount->fstype, "tmpfs") != 0)
-		return validate_bad(err, "mount %u does not exist, or is no tmpfs", f->mount);
-	if (S_ISLNK(f->mode) != (f->symlink && !f->hardlink) && !f->hardlink)
-		return validate_bad(err, "symlink and mode 0%o do not match", f->mode);
-	if (f->content.len_bytes && !S_ISREG(f->mode))
-		return validate_bad(err, "content in what is no regular file");
-	if (f->size_bytes > VALIDATE_MAX_SIZE || f->content.len_bytes > f->size_bytes ||
-	    f->offset > f->size_bytes - f->content.len_bytes)
-		return validate_bad(err, "content beyond its end");
-	switch (f->mode & S_IFMT) {
+	switch (mode & S_IFMT) {
 	case S_IFREG:
 	case S_IFDIR:
 	case S_IFLNK:
 	case S_IFIFO:
 	case S_IFCHR:
 	case S_IFBLK:
-		break;
+		return !(mode & ~(uint32_t)(S_IFMT | 07777));
 	default:
-		return validate_bad(err, "impossible mode 0%o", f->mode);
+		return false;
 	}
+}
+
+int model_validate_fsent(const struct fsent_obj *f, struct err *err)
+{
+	if (!is_carried_mode(f->mode))
+		return validate_bad(err, "impossible mode 0%o", f->mode);
+	if (S_ISLNK(f->mode) != !!f->symlink)
+		return validate_bad(err, "symlink and mode 0%o do not match", f->mode);
+	if (f->content.len_bytes && !S_ISREG(f->mode))
+		return validate_bad(err, "content in what is no regular file");
+	if (f->size_bytes > VALIDATE_MAX_SIZE || f->content.len_bytes > f->size_bytes ||
+	    f->offset > f->size_bytes - f->content.len_bytes)
+		return validate_bad(err, "content beyond its end");
 	return *f->path || S_ISDIR(f->mode) ? 0 : validate_bad(err, "the root is no directory");
+}
+
+static int validate_fsent(const struct model *m, const struct fsent_obj *f, struct err *err)
+{
+	const struct mount_obj *mount = model_mount(m, f->mount);
+
+	if (!mount || strcmp(mount->fstype, "tmpfs") != 0)
+		return validate_bad(err, "mount %u does not exist, or is no tmpfs", f->mount);
+	return model_validate_fsent(f, err);
 }
 
 /* --- network --- */
@@ -80,13 +91,13 @@ static int validate_route(const struct netns_obj *n, const struct route_obj *r, 
 {
 	size_t len = address_bytes(r->family);
 
-	if (r->link && !has_link(n, r->link))
+	if (*r->link && !has_link(n, r->link))
 		return validate_bad(err, "route: device %s does not exist", r->link);
 	if (!len || !is_address(&r->dst, r->family) || !is_address(&r->gateway, r->family) ||
 	    !is_address(&r->prefsrc, r->family) || r->dst_len > len * 8 || r->src_len || (r->dst_len && !r->dst.len_bytes))
-		return validate_bad(err, "impossible route of %s", r->link ? r->link : "no device");
+		return validate_bad(err, "impossible route of %s", *r->link ? r->link : "no device");
 	if (r->tos > 255 || r->type > 255 || r->scope > 255 || r->protocol > 255)
-		return validate_bad(err, "impossible route of %s", r->link ? r->link : "no device");
+		return validate_bad(err, "impossible route of %s", *r->link ? r->link : "no device");
 	return 0;
 }
 

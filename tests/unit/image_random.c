@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "tests/unit/image_random.h"
 
+#include <sys/stat.h>
+
 typedef VEC(uint8_t) any_vec;
 
 uint64_t random_next(struct random *r) /* splitmix64 */
@@ -153,6 +155,21 @@ static void make_mm_sane(struct random *r, struct mm_obj *mm)
 	}
 }
 
+static void make_fsent_sane(struct random *r, struct fsent_obj *f)
+{
+	f->mode = (f->mode & 07777) | S_IFREG;
+	f->offset >>= 2;
+	f->size_bytes = f->offset + f->content.len_bytes + random_below(r, 100);
+	free(f->symlink);
+	f->symlink = NULL;
+	if (!f->content.len_bytes && random_below(r, 2)) {
+		f->mode = (f->mode & 07777) | S_IFLNK;
+		f->symlink = mem_strdup("to/somewhere");
+	}
+	if (!*f->path)
+		strcpy(f->path, "x");
+}
+
 void random_object(struct random *r, const struct img_codec *codec, uint32_t id, void *obj)
 {
 	fill(r, codec->kind->table, obj);
@@ -160,6 +177,8 @@ void random_object(struct random *r, const struct img_codec *codec, uint32_t id,
 		*(uint32_t *)obj = id;
 	if (codec->type == OBJ_tree)
 		make_tree_sane(r, obj);
+	if (codec->type == OBJ_fsent)
+		make_fsent_sane(r, obj);
 	if (codec->type == OBJ_mm)
 		make_mm_sane(r, obj);
 }
