@@ -24,23 +24,11 @@ static const char *text_of(struct in_addr addr, char ret[static INET_ADDRSTRLEN]
 	return inet_ntop(AF_INET, &addr, ret, INET_ADDRSTRLEN);
 }
 
-static void set_up_without_arp(struct ifinfomsg *ifi)
+static void put_link(struct nlmsghdr *nlh, struct ifinfomsg *ifi, const char *name)
 {
-	ifi->ifi_flags = ifi->ifi_change = IFF_UP | IFF_NOARP;
-}
-
-/* Link-local IPv6 addresses would be the same at both ends. */
-static void put_link(struct nlmsghdr *nlh, const char *name)
-{
-	struct nlattr *spec, *inet6;
-
+	ifi->ifi_flags = ifi->ifi_change = IFF_NOARP;
 	mnl_attr_put_strz(nlh, IFLA_IFNAME, name);
 	mnl_attr_put(nlh, IFLA_ADDRESS, sizeof(mac), mac);
-	spec = mnl_attr_nest_start(nlh, IFLA_AF_SPEC);
-	inet6 = mnl_attr_nest_start(nlh, AF_INET6);
-	mnl_attr_put_u8(nlh, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
-	mnl_attr_nest_end(nlh, inet6);
-	mnl_attr_nest_end(nlh, spec);
 }
 
 static int make_pair(struct rtnl *rtnl, const char *host, int netns_fd, struct err *err)
@@ -50,15 +38,13 @@ static int make_pair(struct rtnl *rtnl, const char *host, int netns_fd, struct e
 	struct nlmsghdr *nlh;
 
 	ifi = rtnl_begin(rtnl, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, sizeof(*ifi), &nlh);
-	set_up_without_arp(ifi);
-	put_link(nlh, host);
+	put_link(nlh, ifi, host);
 	info = mnl_attr_nest_start(nlh, IFLA_LINKINFO);
 	mnl_attr_put_strz(nlh, IFLA_INFO_KIND, "veth");
 	data = mnl_attr_nest_start(nlh, IFLA_INFO_DATA);
 	peer = mnl_attr_nest_start(nlh, VETH_INFO_PEER);
 	ifi = mnl_nlmsg_put_extra_header(nlh, sizeof(*ifi));
-	set_up_without_arp(ifi);
-	put_link(nlh, INSIDE);
+	put_link(nlh, ifi, INSIDE);
 	mnl_attr_put_u32(nlh, IFLA_NET_NS_FD, (uint32_t)netns_fd);
 	mnl_attr_nest_end(nlh, peer);
 	mnl_attr_nest_end(nlh, data);
@@ -145,6 +131,30 @@ static int up(struct rtnl *rtnl, int index, struct err *err)
 	return rtnl_talk(rtnl, nlh, err);
 }
 
+/* Both ends have the same MAC, so their link-local IPv6 addresses would be the same too: they get none. */
+static int up_without_ipv6(struct rtnl *rtnl, const char *name, struct err *err)
+{
+	struct nlattr *spec, *inet6;
+	struct ifinfomsg *ifi;
+	struct nlmsghdr *nlh;
+	int index = index_of(rtnl, name, err);
+
+	if (!index)
+		return -1;
+	ifi = rtnl_begin(rtnl, RTM_NEWLINK, 0, sizeof(*ifi), &nlh);
+	ifi->ifi_index = index;
+	spec = mnl_attr_nest_start(nlh, IFLA_AF_SPEC);
+	inet6 = mnl_attr_nest_start(nlh, AF_INET6);
+	mnl_attr_put_u8(nlh, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
+	mnl_attr_nest_end(nlh, inet6);
+	mnl_attr_nest_end(nlh, spec);
+	/* A kernel without IPv6 needs no such care. */
+	if (rtnl_talk(rtnl, nlh, err) && err->sys_errno != EAFNOSUPPORT)
+		return -1;
+	err_clear(err);
+	return up(rtnl, index, err);
+}
+
 int venet_up_loopback(int netns_fd, struct err *err)
 {
 	struct rtnl rtnl;
@@ -196,25 +206,34 @@ static int filter_sources(const char *host, struct err *err)
 	return io_write_file(AT_FDCWD, path, "1", err);
 }
 
+static int make_inside(int netns_fd, const struct venet_addrs *addrs, struct err *err)
+{
+	struct rtnl rtnl;
+	int r;
+
+	if (venet_up_loopback(netns_fd, err) || rtnl_open(&rtnl, netns_fd, err))
+		return -1;
+	r = up_without_ipv6(&rtnl, INSIDE, err);
+	rtnl_close(&rtnl);
+	return r ? -1 : change_inside(netns_fd, RTM_NEWADDR, addrs->at, addrs->nr, err);
+}
+
 int venet_make(const char *host, int netns_fd, const struct venet_addrs *addrs, struct err *err)
 {
+	struct err ignored = ERR_INIT;
 	struct rtnl rtnl;
 	int r;
 
 	if (rtnl_open(&rtnl, -1, err))
 		return -1;
 	r = make_pair(&rtnl, host, netns_fd, err);
-	rtnl_close(&rtnl);
-	if (r)
-		return -1;
-	if (filter_sources(host, err) || venet_up_loopback(netns_fd, err) ||
-	    change_inside(netns_fd, RTM_NEWADDR, addrs->at, addrs->nr, err)) {
-		struct err ignored = ERR_INIT;
-
+	if (!r && (up_without_ipv6(&rtnl, host, err) || filter_sources(host, err) ||
+		   make_inside(netns_fd, addrs, err))) {
 		venet_remove(host, &ignored);
-		return -1;
+		r = -1;
 	}
-	return 0;
+	rtnl_close(&rtnl);
+	return r;
 }
 
 int venet_remove(const char *host, struct err *err)
@@ -385,9 +404,63 @@ int venet_announce(const char *host, const struct venet_addrs *addrs, struct err
 }
 
 /* What is not there is no failure: an announcement may have failed half-way. */
+static void withdraw_addrs(struct rtnl *rtnl, const struct ifaces *ifaces, int index, const struct venet_addrs *addrs)
+{
+	struct err ignored = ERR_INIT;
+
+	for (size_t i = 0; i < addrs->nr; i++) {
+		struct route route = {.dst = addrs->at[i], .dst_len = 32, .index = index};
+
+		if (index && change_route(rtnl, RTM_DELROUTE, &route, &ignored) && ignored.sys_errno != ESRCH)
+			log_warn("venet: %s", ignored.msg);
+		vec_each(iface, &ifaces->list)
+			change_proxy(rtnl, RTM_DELNEIGH, iface->index, addrs->at[i], &ignored);
+	}
+}
+
+struct routed {
+	int index;
+	struct venet_addrs addrs;
+};
+
+static int routed_cb(const struct nlmsghdr *nlh, void *arg)
+{
+	const struct rtmsg *rt = mnl_nlmsg_get_payload(nlh);
+	struct routed *routed = arg;
+	struct in_addr dst = {0};
+	struct nlattr *attr;
+	int index = 0;
+
+	mnl_attr_for_each(attr, nlh, sizeof(*rt))
+	{
+		if (mnl_attr_get_type(attr) == RTA_OIF)
+			index = (int)mnl_attr_get_u32(attr);
+		if (mnl_attr_get_type(attr) == RTA_DST && mnl_attr_get_payload_len(attr) == 4)
+			dst.s_addr = mnl_attr_get_u32(attr);
+	}
+	if (index == routed->index && rt->rtm_dst_len == 32)
+		vec_push(&routed->addrs, dst);
+	return MNL_CB_OK;
+}
+
+static int list_routed(struct rtnl *rtnl, int index, struct venet_addrs *ret, struct err *err)
+{
+	struct routed routed = {.index = index};
+	struct nlmsghdr *nlh;
+	struct rtmsg *rt;
+	int r;
+
+	rt = rtnl_begin(rtnl, RTM_GETROUTE, NLM_F_DUMP, sizeof(*rt), &nlh);
+	rt->rtm_family = AF_INET;
+	r = rtnl_ask(rtnl, nlh, routed_cb, &routed, err);
+	*ret = routed.addrs;
+	return r;
+}
+
 int venet_withdraw(const char *host, const struct venet_addrs *addrs, struct err *err)
 {
 	struct err ignored = ERR_INIT;
+	struct venet_addrs all = {0};
 	struct ifaces ifaces = {0};
 	struct rtnl rtnl;
 	int index, r;
@@ -396,15 +469,11 @@ int venet_withdraw(const char *host, const struct venet_addrs *addrs, struct err
 		return -1;
 	index = index_of(&rtnl, host, &ignored);
 	r = list_ifaces(&rtnl, &ifaces, err);
-	for (size_t i = 0; i < addrs->nr; i++) {
-		struct route route = {.dst = addrs->at[i], .dst_len = 32, .index = index};
-
-		if (index && change_route(&rtnl, RTM_DELROUTE, &route, &ignored) &&
-		    ignored.sys_errno != ESRCH)
-			log_warn("%s: %s", host, ignored.msg);
-		vec_each (iface, &ifaces.list)
-			change_proxy(&rtnl, RTM_DELNEIGH, iface->index, addrs->at[i], &ignored);
-	}
+	if (!r && !addrs && index)
+		r = list_routed(&rtnl, index, &all, err);
+	if (!r)
+		withdraw_addrs(&rtnl, &ifaces, index, addrs ? addrs : &all);
+	vec_free(&all);
 	free_ifaces(&ifaces);
 	rtnl_close(&rtnl);
 	return r;

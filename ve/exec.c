@@ -12,7 +12,6 @@
 #include <grp.h>
 #include <linux/keyctl.h>
 #include <linux/openat2.h>
-#include <linux/sched.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -37,7 +36,7 @@
 #include "ve/node.h"
 
 struct verst_exec {
-	pid_t waiter;
+	pid_t envoy;
 	int pidfd;
 	int ours[3];   /* our ends */
 	int theirs[3]; /* the command's; closed once it runs */
@@ -215,53 +214,88 @@ static int enter(const struct ve_run *run, const struct cgroup *cg, struct err *
 	return 0;
 }
 
-struct envoy {
+/* The rest of the envoy's life: until the waiter ends, or our caller does (SIGTERM, by PR_SET_PDEATHSIG). */
+static void watch(pid_t waiter, pid_t caller, const sigset_t *signals)
+{
+	int status = 0, signal = 0;
+
+	if (getppid() != caller)
+		kill(waiter, SIGKILL);
+	close_range(0, ~0u, 0);
+	while (waitpid(waiter, &status, WNOHANG) == 0)
+		if (!sigwait(signals, &signal) && signal == SIGTERM)
+			kill(waiter, SIGKILL);
+	_exit(WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status));
+}
+
+struct errand {
 	struct verst_exec *e;
 	const struct ve_run *run;
 	const struct cgroup *cg;
 	const struct verst_exec_opts *opts;
+	pid_t caller;
 };
 
-static int be_envoy(void *arg, int *ret_fd, struct err *err)
+static pid_t fork_waiter(const struct errand *errand, struct err *err)
 {
-	struct clone_args args = {.flags = CLONE_PARENT | CLONE_PIDFD};
-	struct envoy *envoy = arg;
-	struct proc_stat self;
 	_fd_ int proc = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	int pidfd = -1;
-	long pid;
+	struct proc_stat self;
+	pid_t pid;
 
 	if (proc < 0)
 		return err_sys(err, "/proc/self");
-	if (proc_stat_read(proc, &self, err))
+	if (proc_stat_read(proc, &self, err) || enter(errand->run, errand->cg, err))
 		return -1;
-	if (enter(envoy->run, envoy->cg, err))
-		return -1;
-	args.pidfd = (uint64_t)(uintptr_t)&pidfd;
-	pid = syscall(SYS_clone3, &args, sizeof(args));
-	if (pid < 0)
-		return err_sys(err, "fork in the VE");
+	pid = fork();
 	if (!pid)
-		be_waiter(envoy->e, envoy->opts, &self);
-	*ret_fd = pidfd;
-	return 0;
+		be_waiter(errand->e, errand->opts, &self);
+	return pid < 0 ? err_sys(err, "fork in the VE") : pid;
+}
+
+static void be_envoy(const struct errand *errand, int report_fd)
+{
+	struct err err = ERR_INIT;
+	sigset_t signals;
+	pid_t waiter;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &signals, NULL);
+	waiter = fork_waiter(errand, &err);
+	/* After the change of ids, which clears it. */
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	helper_send(report_fd, &err, -1);
+	if (waiter < 0)
+		_exit(126);
+	watch(waiter, errand->caller, &signals);
 }
 
 /* --- outside --- */
 
-static pid_t pid_of(int pidfd)
+static int send_envoy(struct errand *errand, struct err *err)
 {
-	struct err ignored = ERR_INIT;
-	struct buf text = {0};
-	const char *at;
-	char path[64];
-	pid_t pid = -1;
+	struct verst_exec *e = errand->e;
+	int pair[2], r;
 
-	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
-	if (!io_read_file(AT_FDCWD, path, 4096, &text, &ignored) && (at = strstr((char *)text.at, "Pid:")))
-		pid = atoi(at + 4);
-	buf_free(&text);
-	return pid;
+	errand->caller = getpid();
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
+		return err_sys(err, "socketpair");
+	e->envoy = fork();
+	if (!e->envoy) {
+		close(pair[0]);
+		be_envoy(errand, pair[1]);
+	}
+	close(pair[1]);
+	r = e->envoy < 0 ? err_sys(err, "fork") : helper_recv(pair[0], NULL, err);
+	close(pair[0]);
+	if (!r && (e->pidfd = pidfd_open(e->envoy, 0)) < 0)
+		r = err_sys(err, "pidfd");
+	if (r && e->envoy > 0) {
+		kill(e->envoy, SIGTERM);
+		waitpid(e->envoy, NULL, 0);
+	}
+	return r;
 }
 
 static int find_cgroups(const struct ve *ve, const struct ve_run *run, struct cgroup *ret, struct err *err)
@@ -284,7 +318,7 @@ int exec_in(const struct ve *ve, const struct ve_run *run, const struct verst_ex
 {
 	struct verst_exec *e = mem_new(struct verst_exec);
 	struct cgroup cg = CGROUP_INIT;
-	struct envoy envoy = {e, run, &cg, opts};
+	struct errand errand = {e, run, &cg, opts, 0};
 	int r;
 
 	*e = (struct verst_exec){.pidfd = -1, .ours = {-1, -1, -1}, .theirs = {-1, -1, -1}};
@@ -292,14 +326,13 @@ int exec_in(const struct ve *ve, const struct ve_run *run, const struct verst_ex
 	if (!r)
 		r = opts->pty ? make_pty(e, run, opts, err) : make_pipes(e, run->uid_base, err);
 	if (!r)
-		r = helper_run(be_envoy, &envoy, &e->pidfd, err);
+		r = send_envoy(&errand, err);
 	cgroup_close(&cg);
 	close_fds(e->theirs);
 	if (r) {
 		exec_abandon(e);
 		return -1;
 	}
-	e->waiter = pid_of(e->pidfd);
 	*ret = e;
 	return 0;
 }
@@ -349,10 +382,11 @@ void exec_abandon(struct verst_exec *e)
 
 int verst_exec_wait(struct verst_exec *e, int *ret_code, struct err *err)
 {
-	int status, r = 0;
+	int status, r;
 
-	/* Born with CLONE_PARENT it has the exit signal of the envoy, SIGCHLD: an ordinary child. */
-	while ((r = waitpid(e->waiter, &status, 0)) < 0 && errno == EINTR)
+	/* A command that still writes to us would wait for ever. */
+	close_fds(e->ours);
+	while ((r = waitpid(e->envoy, &status, 0)) < 0 && errno == EINTR)
 		;
 	if (r < 0)
 		err_sys(err, "waiting for the command");

@@ -300,7 +300,7 @@ static void undo_venet(void *arg)
 	struct launch *l = arg;
 	struct err err = ERR_INIT;
 
-	if (venet_withdraw(l->info.venet_host, &l->addrs, &err))
+	if (venet_withdraw(l->info.venet_host, NULL, &err))
 		log_warn("%s", err.msg);
 	err_clear(&err);
 	if (venet_remove(l->info.venet_host, &err))
