@@ -43,6 +43,7 @@ static const struct img_field fields[] = {
 	NUM(timestamp),
 	NUM(fin_received),
 	NUM(fin_sent),
+	NUM(fin_unsent),
 };
 static const struct img_table table = IMG_TABLE(inet, fields);
 #undef T

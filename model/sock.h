@@ -70,7 +70,8 @@ struct inet_obj {
 	uint32_t mss, snd_wscale, rcv_wscale;
 	bool wscale_ok, sack_ok, timestamps_ok;
 	uint32_t timestamp;	/* TCP_TIMESTAMP */
-	bool fin_received, fin_sent;
+	bool fin_received, fin_sent; /* they are not in the queues, nor in the numbers */
+	bool fin_unsent;	     /* fin_sent, but still to go out behind the unsent bytes */
 };
 
 #endif

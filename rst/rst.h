@@ -92,6 +92,10 @@ void rst_sock_free(struct rst *r);
 /* Runs fn with this thread in the VE's network namespace. */
 int rst_in_netns(struct rst *r, int (*fn)(struct rst *r, void *arg, struct err *err), void *arg, struct err *err);
 
+/* --- rst/sock.c --- */
+/* When packets flow again, before the tasks run: every TCP connection asks its far end where it is, so that none waits for a timer. */
+void rst_sock_kick(struct rst *r);
+
 /* --- rst/mount.c, rst/fsent.c: as their records arrive; rst/netns.c --- */
 int rst_mount_apply(struct rst *r, const struct mount_obj *m, struct err *err);
 int rst_fsent_apply(struct rst *r, const struct fsent_obj *e, struct err *err);

@@ -184,3 +184,12 @@ void net_set(int fd, int level, int name, int value)
 	cr_assert_eq(setsockopt(fd, level, name, &value, sizeof(value)), 0, "setsockopt %d %d: %s", level, name,
 		     strerror(errno));
 }
+
+void net_deaf(int netns_fd, bool on)
+{
+	net_enter(netns_fd);
+	if (on)
+		run("nft 'add table inet t; add chain inet t i {type filter hook input priority 0; policy drop;}'");
+	else
+		run("nft delete table inet t");
+}

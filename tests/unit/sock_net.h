@@ -41,6 +41,9 @@ bool net_read_pattern(int fd, size_t from, size_t len_bytes);
 /* Writes the pattern from byte `from` on, until all is written or, with O_NONBLOCK, nothing more goes; how many bytes. */
 size_t net_write_pattern(int fd, size_t from, size_t len_bytes);
 
+/* Whether a namespace hears nothing (it can still talk). Enters it. */
+void net_deaf(int netns_fd, bool on);
+
 int64_t net_now_us(void);
 int net_int(int fd, int level, int name);
 void net_set(int fd, int level, int name, int value);
