@@ -12,7 +12,7 @@ struct ssh_hosts {
 	LIBSSH2_SESSION *session;
 	const struct ssh_target *target;
 	LIBSSH2_KNOWNHOSTS *known;
-	LIBSSH2_KNOWNHOSTS *revoked; /* lines marked @revoked */
+	VEC(char *) revoked;	     /* keys (base64) of lines marked @revoked, whatever hosts they name */
 	char *file;		     /* where a new key belongs, for the hint */
 };
 
@@ -29,6 +29,17 @@ static const struct key_kind {
 	{LIBSSH2_HOSTKEY_TYPE_RSA, LIBSSH2_KNOWNHOST_KEY_SSHRSA, "RSA", "rsa-sha2-512,rsa-sha2-256,ssh-rsa"},
 };
 
+/* @revoked HOSTS KIND KEY */
+static void take_revoked(struct ssh_hosts *h, char *line)
+{
+	char *save, *word = strtok_r(line, " \t\r\n", &save);
+
+	for (int i = 0; word && i < 3; i++)
+		word = strtok_r(NULL, " \t\r\n", &save);
+	if (word)
+		vec_push(&h->revoked, mem_strdup(word));
+}
+
 /* Line by line, so that one that libssh2 cannot read (a certificate authority) does not spoil the rest. */
 static int read_file(struct ssh_hosts *h, const char *path, struct err *err)
 {
@@ -40,18 +51,12 @@ static int read_file(struct ssh_hosts *h, const char *path, struct err *err)
 	if (!f)
 		return err_sys(err, "%s", path);
 	while ((len = getline(&line, &cap, f)) > 0) {
-		LIBSSH2_KNOWNHOSTS *into = h->known;
-		const char *at = line;
-
 		if (len > LINE_MAX_BYTES)
 			continue;
-		if (line[0] == '@') {
-			if (strncmp(line, "@revoked ", 9))
-				continue;
-			into = h->revoked;
-			at = line + 9;
-		}
-		libssh2_knownhost_readline(into, at, strlen(at), LIBSSH2_KNOWNHOST_FILE_OPENSSH);
+		if (!strncmp(line, "@revoked", 8))
+			take_revoked(h, line);
+		else if (line[0] != '@')
+			libssh2_knownhost_readline(h->known, line, (size_t)len, LIBSSH2_KNOWNHOST_FILE_OPENSSH);
 	}
 	return 0;
 }
@@ -74,7 +79,6 @@ int ssh_hosts_read(LIBSSH2_SESSION *session, const struct ssh_target *target, st
 	h->session = session;
 	h->target = target;
 	h->known = libssh2_knownhost_init(session);
-	h->revoked = libssh2_knownhost_init(session);
 	h->file = target->known_hosts ? mem_strdup(target->known_hosts) : home_file("known_hosts");
 	if (target->known_hosts) {
 		if (read_file(h, target->known_hosts, err)) {
@@ -95,7 +99,9 @@ void ssh_hosts_free(struct ssh_hosts *h)
 	if (!h)
 		return;
 	libssh2_knownhost_free(h->known);
-	libssh2_knownhost_free(h->revoked);
+	vec_each(it, &h->revoked)
+		free(*it);
+	vec_free(&h->revoked);
 	free(h->file);
 	free(h);
 }
@@ -127,21 +133,43 @@ void ssh_hosts_prefer(struct ssh_hosts *h)
 	buf_free(&list);
 }
 
-static void fingerprint(LIBSSH2_SESSION *session, char ret[static 64])
+/* Without a NUL; ret has room for 4 characters per 3 bytes begun. */
+static size_t base64(const uint8_t *at, size_t len_bytes, char *ret)
 {
 	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	const uint8_t *hash = (const uint8_t *)libssh2_hostkey_hash(session, LIBSSH2_HOSTKEY_HASH_SHA256);
-	char *out = ret + sprintf(ret, "SHA256:");
+	char *out = ret;
 
-	/* 32 bytes are 10 groups of three and two more: 43 digits, as ssh-keygen -l prints them, without padding */
-	for (int i = 0; hash && i < 32; i += 3) {
-		uint32_t v = (uint32_t)hash[i] << 16 | (i + 1 < 32 ? (uint32_t)hash[i + 1] << 8 : 0) |
-			     (i + 2 < 32 ? hash[i + 2] : 0);
+	for (size_t i = 0; i < len_bytes; i += 3) {
+		size_t more = len_bytes - i;
+		uint32_t v = (uint32_t)at[i] << 16 | (more > 1 ? (uint32_t)at[i + 1] << 8 : 0) | (more > 2 ? at[i + 2] : 0);
 
-		for (int d = 0; d < (i + 2 < 32 ? 4 : 3); d++)
-			*out++ = digits[v >> (18 - 6 * d) & 63];
+		*out++ = digits[v >> 18 & 63];
+		*out++ = digits[v >> 12 & 63];
+		*out++ = more > 1 ? digits[v >> 6 & 63] : '=';
+		*out++ = more > 2 ? digits[v & 63] : '=';
 	}
-	*out = 0;
+	return (size_t)(out - ret);
+}
+
+static void fingerprint(LIBSSH2_SESSION *session, char ret[static 64])
+{
+	const uint8_t *hash = (const uint8_t *)libssh2_hostkey_hash(session, LIBSSH2_HOSTKEY_HASH_SHA256);
+	size_t len = (size_t)sprintf(ret, "SHA256:");
+
+	if (hash)
+		len += base64(hash, 32, ret + len) - 1; /* as ssh-keygen -l prints it: without padding */
+	ret[len] = 0;
+}
+
+static bool is_revoked(const struct ssh_hosts *h, const char *key, size_t len_bytes)
+{
+	_free_ char *text = mem_alloc(len_bytes / 3 * 4 + 5);
+
+	base64((const uint8_t *)key, len_bytes, text);
+	vec_each(it, &h->revoked)
+		if (!strcmp(*it, text))
+			return true;
+	return false;
 }
 
 int ssh_hosts_check(struct ssh_hosts *h, struct err *err)
@@ -161,7 +189,7 @@ int ssh_hosts_check(struct ssh_hosts *h, struct err *err)
 	fingerprint(h->session, print);
 	/* as known_hosts writes it */
 	snprintf(name, sizeof(name), t->port == 22 ? "%s" : "[%s]:%u", t->host, t->port);
-	if (look_up(h, h->revoked, key, len, kind->known_bit) == LIBSSH2_KNOWNHOST_CHECK_MATCH)
+	if (is_revoked(h, key, len))
 		return err_set(err, ERR_CONNECT, "%s: its %s host key %s is revoked", t->host, kind->name, print);
 	switch (look_up(h, h->known, key, len, kind->known_bit)) {
 	case LIBSSH2_KNOWNHOST_CHECK_MATCH:
