@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <syslog.h>
 
+#include "kernel/netlock.h"
 #include "ve/console.h"
 #include "ve/journal.h"
 #include "ve/launch.h"
@@ -49,6 +50,7 @@ struct supervisor {
 	bool remove;	 /* and its config and private area */
 	bool reboot;	 /* init asked for it */
 	bool in_doubt;	 /* a commit's holder died: `verst recover` is to find out */
+	struct netlock *netlock; /* while a commit's lease is held, or was broken */
 	pid_t recover_pid;
 	int recover_wait_ms;
 	int64_t recover_at_ns;
@@ -155,10 +157,35 @@ static int go(struct supervisor *s, struct err *err)
 	return 0;
 }
 
+/*
+ * The holder has a lock of its own, that goes when it dies. The VE would stand still then with its sockets on the network:
+ * they would acknowledge bytes that nobody reads and that the VE at the other node never gets.
+ */
+static int lock_network(struct supervisor *s, struct err *err)
+{
+	_fd_ int netns = -1;
+	char path[64];
+
+	if (s->netlock)
+		return 0;
+	snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)s->launch.info.init.pid);
+	netns = open(path, O_RDONLY | O_CLOEXEC);
+	if (netns < 0)
+		return err_sys(err, "%s", path);
+	if (netlock_prepare(netns, s->launch.info.cgroup.v2_fd, &s->netlock, err))
+		return -1;
+	if (!netlock_take(s->netlock, err))
+		return 0;
+	netlock_free(ptr_take(&s->netlock));
+	return -1;
+}
+
 static int take_lease(struct supervisor *s, struct client *c, uint32_t flags, struct err *err)
 {
 	if (lease_of(s))
 		return err_set(err, ERR_LOCKED, "VE %u is in the hands of another command", s->launch.ve->id);
+	if ((flags & WIRE_LEASE_COMMIT) && lock_network(s, err))
+		return -1;
 	c->kind = CLIENT_LEASE;
 	c->lease_flags = flags;
 	return 0;
@@ -171,6 +198,8 @@ static int end_lease(struct supervisor *s, struct client *c, struct err *err)
 	c->kind = CLIENT_PLAIN;
 	s->on_its_own = true;
 	s->in_doubt = false;
+	if (s->netlock)
+		netlock_free(ptr_take(&s->netlock));
 	return 0;
 }
 
@@ -378,8 +407,7 @@ static void end(struct supervisor *s)
 {
 	struct err ok = ERR_INIT;
 
-	if (s->recover_pid)
-		kill(s->recover_pid, SIGKILL);
+	/* a `verst recover` that found the VE to have moved has us end it here, and goes on after us */
 	undo_run(&s->launch.undo);
 	if (s->remove)
 		remove_ve(s->launch.ve);
