@@ -9,7 +9,8 @@
 /* "-" is standard input. */
 static int open_image(const char *path, int *ret_fd, struct err *err)
 {
-	*ret_fd = strcmp(path, "-") ? open(path, O_RDONLY | O_CLOEXEC) : fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
+	*ret_fd = strcmp(path, "-") ? open(path, O_RDONLY | O_CLOEXEC)
+				    : fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
 	return *ret_fd < 0 ? err_sys(err, "%s", path) : 0;
 }
 
