@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-/* How much memory an unpacked message may take: 32 times its bytes (the worst sane one takes 12 times) and some room. */
+/* How much memory an unpacked message may take: 32 times its bytes (the worst sane one takes 12 times) and
+ * some room. */
 #define UNPACK_FACTOR 32
 #define UNPACK_ROOM   65536
 
@@ -69,8 +70,8 @@ static int too_many(const struct img_field *f, size_t nr, struct err *err)
 	return err_set(err, ERR_IMAGE, "%s: %zu, at most %zu are allowed", f->name, nr, f->max);
 }
 
-static int encode_messages(const struct img_field *f, const uint8_t *items, size_t nr, struct img_arena *arena,
-			   void *ret_list, struct err *err)
+static int encode_messages(const struct img_field *f, const uint8_t *items, size_t nr,
+			   struct img_arena *arena, void *ret_list, struct err *err)
 {
 	void **list = img_arena_get(arena, nr * sizeof(*list));
 	uint8_t *messages = img_arena_get(arena, nr * f->sub->message->sizeof_message);
@@ -84,15 +85,16 @@ static int encode_messages(const struct img_field *f, const uint8_t *items, size
 	return 0;
 }
 
-static int encode_numbers(const struct img_field *f, const ProtobufCFieldDescriptor *pf, const uint8_t *items, size_t nr,
-			  struct img_arena *arena, void *ret_list)
+static int encode_numbers(const struct img_field *f, const ProtobufCFieldDescriptor *pf, const uint8_t *items,
+			  size_t nr, struct img_arena *arena, void *ret_list)
 {
 	bool is_signed;
 	size_t len = proto_num(pf, &is_signed);
 	uint8_t *list = img_arena_get(arena, nr * len);
 
 	for (size_t i = 0; i < nr; i++)
-		store_num(list + i * len, len, img_load(items + i * f->item_bytes, f->item_bytes, f->is_signed));
+		store_num(list + i * len, len,
+			  img_load(items + i * f->item_bytes, f->item_bytes, f->is_signed));
 	*(uint8_t **)ret_list = list;
 	return 0;
 }
@@ -142,7 +144,8 @@ static int encode_field(const struct img_field *f, const ProtobufCFieldDescripto
 		return *nr > f->max ? too_many(f, *nr, err) : encode_numbers(f, pf, vec->at, *nr, arena, to);
 	case IMG_LIST:
 		*nr = vec->nr;
-		return *nr > f->max ? too_many(f, *nr, err) : encode_messages(f, vec->at, *nr, arena, to, err);
+		return *nr > f->max ? too_many(f, *nr, err)
+				    : encode_messages(f, vec->at, *nr, arena, to, err);
 	}
 	return 0;
 }
@@ -158,7 +161,8 @@ static int encode_table(const struct img_table *t, const uint8_t *obj, struct im
 	return 0;
 }
 
-int img_encode(const struct img_codec *codec, const void *obj, struct img_arena *arena, struct buf *out, struct err *err)
+int img_encode(const struct img_codec *codec, const void *obj, struct img_arena *arena, struct buf *out,
+	       struct err *err)
 {
 	const struct img_table *t = codec->kind->table;
 	size_t len;
@@ -176,10 +180,11 @@ int img_encode(const struct img_codec *codec, const void *obj, struct img_arena 
 
 /* --- decoding --- */
 
-static int decode_table(const struct img_table *t, const ProtobufCMessage *msg, uint8_t *obj, struct err *err);
+static int decode_table(const struct img_table *t, const ProtobufCMessage *msg, uint8_t *obj,
+			struct err *err);
 
-static int decode_num(const struct img_field *f, const ProtobufCFieldDescriptor *pf, const void *from, uint8_t *at,
-		      struct err *err)
+static int decode_num(const struct img_field *f, const ProtobufCFieldDescriptor *pf, const void *from,
+		      uint8_t *at, struct err *err)
 {
 	bool is_signed;
 	size_t len = proto_num(pf, &is_signed);
@@ -230,7 +235,8 @@ static int decode_text(const struct img_field *f, const ProtobufCBinaryData *dat
 	return check_path(f, *at, err);
 }
 
-static int decode_bytes(const struct img_field *f, const ProtobufCBinaryData *data, struct bytes *at, struct err *err)
+static int decode_bytes(const struct img_field *f, const ProtobufCBinaryData *data, struct bytes *at,
+			struct err *err)
 {
 	if (data->len > f->max)
 		return too_many(f, data->len, err);
@@ -238,8 +244,8 @@ static int decode_bytes(const struct img_field *f, const ProtobufCBinaryData *da
 	return 0;
 }
 
-static int decode_messages(const struct img_field *f, ProtobufCMessage *const *list, size_t nr, uint8_t *items,
-			   struct err *err)
+static int decode_messages(const struct img_field *f, ProtobufCMessage *const *list, size_t nr,
+			   uint8_t *items, struct err *err)
 {
 	for (size_t i = 0; i < nr; i++) {
 		if (decode_table(f->sub, list[i], items + i * f->item_bytes, err))
@@ -248,8 +254,8 @@ static int decode_messages(const struct img_field *f, ProtobufCMessage *const *l
 	return 0;
 }
 
-static int decode_numbers(const struct img_field *f, const ProtobufCFieldDescriptor *pf, const uint8_t *list, size_t nr,
-			  uint8_t *items, struct err *err)
+static int decode_numbers(const struct img_field *f, const ProtobufCFieldDescriptor *pf, const uint8_t *list,
+			  size_t nr, uint8_t *items, struct err *err)
 {
 	bool is_signed;
 	size_t len = proto_num(pf, &is_signed);
@@ -270,8 +276,8 @@ static void vec_make(any_vec *vec, size_t nr, size_t item_bytes)
 	vec->nr = vec->cap = nr;
 }
 
-static int decode_repeated(const struct img_field *f, const ProtobufCFieldDescriptor *pf, const uint8_t *msg, uint8_t *at,
-			   struct err *err)
+static int decode_repeated(const struct img_field *f, const ProtobufCFieldDescriptor *pf, const uint8_t *msg,
+			   uint8_t *at, struct err *err)
 {
 	const void *list = *(void *const *)(msg + pf->offset);
 	size_t nr = *(const size_t *)(msg + pf->quantifier_offset);
@@ -296,8 +302,8 @@ static int decode_repeated(const struct img_field *f, const ProtobufCFieldDescri
 	}
 }
 
-static int decode_field(const struct img_field *f, const ProtobufCFieldDescriptor *pf, const uint8_t *msg, uint8_t *obj,
-			struct err *err)
+static int decode_field(const struct img_field *f, const ProtobufCFieldDescriptor *pf, const uint8_t *msg,
+			uint8_t *obj, struct err *err)
 {
 	const void *from = msg + pf->offset;
 	uint8_t *at = obj + f->offset;
@@ -323,7 +329,8 @@ static int decode_field(const struct img_field *f, const ProtobufCFieldDescripto
 static int decode_table(const struct img_table *t, const ProtobufCMessage *msg, uint8_t *obj, struct err *err)
 {
 	if (msg->n_unknown_fields)
-		return err_set(err, ERR_IMAGE, "field %u of message %s is unknown: the image is of a newer Verst",
+		return err_set(err, ERR_IMAGE,
+			       "field %u of message %s is unknown: the image is of a newer Verst",
 			       msg->unknown_fields[0].tag, t->message->short_name);
 	for (size_t i = 0; i < t->nr; i++) {
 		if (decode_field(&t->fields[i], &t->message->fields[i], (const uint8_t *)msg, obj, err))
@@ -342,8 +349,8 @@ static void unpack_free(void *arena, void *p)
 	(void)arena, (void)p; /* all at once, by img_arena_reset */
 }
 
-int img_decode(const struct img_codec *codec, const void *body, size_t len_bytes, struct img_arena *arena, void *ret,
-	       struct err *err)
+int img_decode(const struct img_codec *codec, const void *body, size_t len_bytes, struct img_arena *arena,
+	       void *ret, struct err *err)
 {
 	ProtobufCAllocator allocator = {unpack_alloc, unpack_free, arena};
 	ProtobufCMessage *msg;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Objects to protobuf messages and back, by tables. images/NAME.c lists the fields of its structs in the order of the fields of
- * its messages (the Nth row belongs to the Nth field of the message, by tag; a unit test compares the names); encoding,
- * decoding and showing all go by that one list.
+ * Objects to protobuf messages and back, by tables. images/NAME.c lists the fields of its structs in the
+ * order of the fields of its messages (the Nth row belongs to the Nth field of the message, by tag; a unit
+ * test compares the names); encoding, decoding and showing all go by that one list.
  *
- * Decoding trusts nothing: lengths, ranges, counts, text without NUL, paths that are absolute and do not climb. A field that this
- * version does not know is refused, because an image is state and state is not to be dropped in silence.
+ * Decoding trusts nothing: lengths, ranges, counts, text without NUL, paths that are absolute and do not
+ * climb. A field that this version does not know is refused, because an image is state and state is not to be
+ * dropped in silence.
  */
 #ifndef VERST_IMAGES_CODEC_H
 #define VERST_IMAGES_CODEC_H
@@ -40,7 +41,7 @@ struct img_field {
 	enum img_text text;
 	bool is_signed, nullable, bounded;
 	size_t offset, item_bytes;
-	size_t max; /* IMG_TEXT, IMG_BYTES: length; the others: count */
+	size_t max;	 /* IMG_TEXT, IMG_BYTES: length; the others: count */
 	uint64_t lo, hi; /* with bounded */
 	const struct img_table *sub;
 };
@@ -52,6 +53,7 @@ struct img_table {
 };
 
 /* Rows. `T` is defined as the struct's type around each table. */
+/* clang-format off */
 #define IMG_AT_(f)     (((T *)0)->f)
 #define IMG_SIGNED_(f) _Generic(IMG_AT_(f), int32_t: true, int64_t: true, default: false)
 #define IMG_NUM_(f, ...) \
@@ -61,7 +63,8 @@ struct img_table {
 #define HEX(f)		   IMG_NUM_(f, .look = IMG_HEX)
 #define OCT(f)		   IMG_NUM_(f, .look = IMG_OCT)
 #define RANGE(f, lo_, hi_) IMG_NUM_(f, .bounded = true, .lo = (lo_), .hi = (hi_))
-#define IMG_TEXT_(f, max_, ...) {.name = #f, .form = IMG_TEXT, .offset = offsetof(T, f), .max = (max_), ##__VA_ARGS__}
+#define IMG_TEXT_(f, max_, ...) \
+	{.name = #f, .form = IMG_TEXT, .offset = offsetof(T, f), .max = (max_), ##__VA_ARGS__}
 #define TEXT(f, max_)	   IMG_TEXT_(f, max_)
 #define TEXT_OR_NULL(f, max_) IMG_TEXT_(f, max_, .nullable = true)
 #define PATH(f)		   IMG_TEXT_(f, IMG_MAX_PATH, .text = IMG_TEXT_PATH)
@@ -70,22 +73,26 @@ struct img_table {
 #define RELATIVE_OR_NULL(f) IMG_TEXT_(f, IMG_MAX_PATH, .text = IMG_TEXT_RELATIVE, .nullable = true)
 #define BYTES(f, max_)	   {.name = #f, .form = IMG_BYTES, .offset = offsetof(T, f), .max = (max_)}
 #define NUMS(f, max_) \
-	{.name = #f, .form = IMG_NUMS, .offset = offsetof(T, f), .item_bytes = sizeof(*IMG_AT_(f).at), .max = (max_)}
+	{.name = #f, .form = IMG_NUMS, .offset = offsetof(T, f), .item_bytes = sizeof(*IMG_AT_(f).at), \
+	 .max = (max_)}
 #define LIST(f, table, max_) \
-	{.name = #f, .form = IMG_LIST, .offset = offsetof(T, f), .item_bytes = sizeof(*IMG_AT_(f).at), .max = (max_), \
-	 .sub = &(table)}
+	{.name = #f, .form = IMG_LIST, .offset = offsetof(T, f), .item_bytes = sizeof(*IMG_AT_(f).at), \
+	 .max = (max_), .sub = &(table)}
 #define ARRAY(f, table) \
 	{.name = #f, .form = IMG_ARRAY, .offset = offsetof(T, f), .item_bytes = sizeof(IMG_AT_(f)[0]), \
 	 .max = ARRAY_LEN(IMG_AT_(f)), .sub = &(table)}
 #define STRUCT(f, table) \
-	{.name = #f, .form = IMG_STRUCT, .offset = offsetof(T, f), .item_bytes = sizeof(IMG_AT_(f)), .sub = &(table)}
+	{.name = #f, .form = IMG_STRUCT, .offset = offsetof(T, f), .item_bytes = sizeof(IMG_AT_(f)), \
+	 .sub = &(table)}
 #define GENERAL(f, count) \
 	{.name = #f, .form = IMG_GENERAL, .offset = offsetof(T, f), .item_bytes = sizeof(IMG_AT_(f)[0]), \
 	 .max = ARRAY_LEN(IMG_AT_(f))}
 
 /* The table of struct T: IMG_TABLE(pipe_chunk, fields). */
 #define IMG_TABLE(message_, fields_) \
-	{.message = &verst__##message_##__descriptor, .fields = (fields_), .nr = ARRAY_LEN(fields_), .obj_bytes = sizeof(T)}
+	{.message = &verst__##message_##__descriptor, .fields = (fields_), .nr = ARRAY_LEN(fields_), \
+	 .obj_bytes = sizeof(T)}
+/* clang-format on */
 
 #define IMG_MAX_PATH  4095u
 #define IMG_MAX_DATA  (64u << 20) /* queues, contents */
@@ -126,7 +133,7 @@ enum {
 };
 #undef OBJECT
 
-extern const struct img_codec img_codecs[IMG_CODECS]; /* in the order of objects.def */
+extern const struct img_codec img_codecs[IMG_CODECS];	  /* in the order of objects.def */
 const struct img_codec *img_codec_of_type(uint16_t type); /* NULL */
 
 /* Tables that several kinds share. */
@@ -146,9 +153,10 @@ void img_arena_free(struct img_arena *a);
 uint64_t img_load(const void *p, size_t len_bytes, bool is_signed);
 
 /* Appends the message to out. */
-int img_encode(const struct img_codec *codec, const void *obj, struct img_arena *arena, struct buf *out, struct err *err);
-/* Fills *ret (zeroed before). On failure it holds a part: free it with codec->free all the same. */
-int img_decode(const struct img_codec *codec, const void *body, size_t len_bytes, struct img_arena *arena, void *ret,
+int img_encode(const struct img_codec *codec, const void *obj, struct img_arena *arena, struct buf *out,
 	       struct err *err);
+/* Fills *ret (zeroed before). On failure it holds a part: free it with codec->free all the same. */
+int img_decode(const struct img_codec *codec, const void *body, size_t len_bytes, struct img_arena *arena,
+	       void *ret, struct err *err);
 
 #endif

@@ -4,14 +4,10 @@
 
 #define T struct file_obj
 static const struct img_field fields[] = {
-	NUM(id),
-	RANGE(kind, FILE_REG, FILE_KINDS - 1),
-	NUM(of),
-	OCT(flags),
-	NUM(pos),
-	NUM(owner_pid),
-	NUM(owner_type),
-	NUM(owner_signal),
+	NUM(id),	 RANGE(kind, FILE_REG, FILE_KINDS - 1),
+	NUM(of),	 OCT(flags),
+	NUM(pos),	 NUM(owner_pid),
+	NUM(owner_type), NUM(owner_signal),
 	NUM(tty_master),
 };
 static const struct img_table table = IMG_TABLE(file, fields);

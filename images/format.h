@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
+/* clang-format off */
 /*
  * The bytes that are not protobuf (docs/image-format.md). All integers little-endian.
  *
@@ -13,9 +14,9 @@
  *	| type   | flags   | length   | checksum   |
  *
  *	body of PAGES
- *	 0        4        8          12         16            20            24     32
- *	| u32    | u32     | u32      | u32      | u32         | u32         | zeros | runs ... | zeros | data |
- *	| target | id      | nr_runs  | coding   | data_offset | data_length |
+ *	 0        4     8         12       16            20            24      32
+ *	| u32    | u32 | u32     | u32    | u32         | u32         | u8[8] |
+ *	| target | id  | nr_runs | coding | data_offset | data_length | zeros | runs ... zeros data
  *	run: u64 start, u32 nr_pages, u32 kind
  *
  *	body of ROUND_END: u32 round
@@ -27,6 +28,7 @@
  *	|          |         | pages   | pages  | pages  |         |          |
  *	kind: u16 type, u16 zero, u32 zero, u64 records, u64 bytes
  */
+/* clang-format on */
 #ifndef VERST_IMAGES_FORMAT_H
 #define VERST_IMAGES_FORMAT_H
 
@@ -60,6 +62,6 @@ enum img_record_type {
 enum img_coding { IMG_RAW = 0, IMG_LZ4 = 1 };
 
 #define IMG_MAX_RUNS	  65536u /* of one batch */
-#define IMG_ALIGNED_PAGES 64u	 /* batches from here on have their data at a multiple of the page size in the stream */
+#define IMG_ALIGNED_PAGES 64u	 /* a batch of so many has its data at a page boundary of the stream */
 
 #endif

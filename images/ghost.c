@@ -4,13 +4,7 @@
 
 #define T struct ghost_obj
 static const struct img_field fields[] = {
-	NUM(id),
-	OCT(mode),
-	NUM(uid),
-	NUM(gid),
-	NUM(size_bytes),
-	NUM(mtime_ns),
-	PATH(dir),
+	NUM(id), OCT(mode), NUM(uid), NUM(gid), NUM(size_bytes), NUM(mtime_ns), PATH(dir),
 };
 static const struct img_table table = IMG_TABLE(ghost, fields);
 #undef T

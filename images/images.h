@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The image: a header, then records, then END. One writer, one reader, both on a file descriptor (file, pipe, socket).
- * docs/image-format.md specifies the bytes.
+ * The image: a header, then records, then END. One writer, one reader, both on a file descriptor (file, pipe,
+ * socket). docs/image-format.md specifies the bytes.
  *
- * Writer: buffered; pages are gathered into batches, compressed if asked, and written with as few copies as can be.
- * Reader: validates every record (length, checksum, type, order, digest at the end) before it hands it out.
- * Errors are ERR_IMAGE and name the record's number, type and offset.
+ * Writer: buffered; pages are gathered into batches, compressed if asked, and written with as few copies as
+ * can be. Reader: validates every record (length, checksum, type, order, digest at the end) before it hands
+ * it out. Errors are ERR_IMAGE and name the record's number, type and offset.
  */
 #ifndef VERST_IMAGES_IMAGES_H
 #define VERST_IMAGES_IMAGES_H
@@ -28,22 +28,24 @@ struct img_writer_opts {
 int img_writer_open(int fd, const struct img_writer_opts *opts, struct img_writer **ret, struct err *err);
 
 /* One object of any kind: img_put_pipe(w, &pipe, err), ... */
-#define OBJECT(name, type, struct_, member) \
+#define OBJECT(name, type, struct_, member)                                                                  \
 	int img_put_##name(struct img_writer *w, const struct_ *obj, struct err *err);
 #include "model/objects.def"
 #undef OBJECT
 
 /*
- * Pages of one target, in runs by ascending address. img_pages_begin names the target; img_pages_data gives room for
- * nr_pages whole pages that the caller fills (process_vm_readv straight into the writer's buffer; at most
- * IMG_BATCH_PAGES a call) and then says how many runs they make up with img_pages_commit. Zero pages found among them may be
- * dropped by the writer. img_pages_end flushes the batch.
+ * Pages of one target, in runs by ascending address. img_pages_begin names the target; img_pages_data gives
+ * room for nr_pages whole pages that the caller fills (process_vm_readv straight into the writer's buffer; at
+ * most IMG_BATCH_PAGES a call) and then says how many runs they make up with img_pages_commit. Zero pages
+ * found among them may be dropped by the writer. img_pages_end flushes the batch.
  */
 #define IMG_BATCH_PAGES 1024u
 int img_pages_begin(struct img_writer *w, enum pages_target target, uint32_t id, struct err *err);
 void *img_pages_room(struct img_writer *w, size_t nr_pages, struct err *err);
-int img_pages_commit(struct img_writer *w, uint64_t start, size_t nr_pages, struct err *err); /* those put last into the room */
-int img_pages_run(struct img_writer *w, uint64_t start, uint64_t nr_pages, enum pages_kind kind, struct err *err); /* ZERO, INHERIT */
+int img_pages_commit(struct img_writer *w, uint64_t start, size_t nr_pages,
+		     struct err *err); /* those put last into the room */
+int img_pages_run(struct img_writer *w, uint64_t start, uint64_t nr_pages, enum pages_kind kind,
+		  struct err *err); /* ZERO, INHERIT */
 int img_pages_end(struct img_writer *w, struct err *err);
 
 int img_round_end(struct img_writer *w, uint32_t round, struct err *err); /* also flushes to the fd */
@@ -65,7 +67,8 @@ struct img_header {
 	int64_t created_unix;
 };
 
-/* Reads and checks the header: ERR_IMAGE for a foreign magic, a newer version, unknown must-understand features. */
+/* Reads and checks the header: ERR_IMAGE for a foreign magic, a newer version, unknown must-understand
+ * features. */
 int img_reader_open(int fd, struct img_reader **ret, struct err *err);
 const struct img_header *img_reader_header(const struct img_reader *r);
 void img_reader_close(struct img_reader *r);
@@ -74,7 +77,8 @@ uint64_t img_reader_bytes(const struct img_reader *r);
 struct img_pages {
 	enum pages_target target;
 	uint32_t id;
-	const struct pages_run *runs; /* owned by the reader, valid until the next record; ascending and apart */
+	const struct pages_run
+		*runs; /* owned by the reader, valid until the next record; ascending and apart */
 	size_t nr_runs;
 	const uint8_t *data; /* pages of the PAGES_DATA runs, in order */
 };
@@ -91,9 +95,10 @@ struct img_record {
 };
 
 /*
- * The next record. Objects are decoded into `m`: kinds that several rounds may send (ghost, reg, shm, mm) replace the one with
- * their id, as ve and netns replace the only one; else ids must ascend. Trees, tasks and fsents are appended. IMG_END is
- * given once, after totals and digest were checked; a stream that ends before is ERR_IMAGE.
+ * The next record. Objects are decoded into `m`: kinds that several rounds may send (ghost, reg, shm, mm)
+ * replace the one with their id, as ve and netns replace the only one; else ids must ascend. Trees, tasks and
+ * fsents are appended. IMG_END is given once, after totals and digest were checked; a stream that ends before
+ * is ERR_IMAGE.
  */
 int img_read(struct img_reader *r, struct model *m, struct img_record *ret, struct err *err);
 

@@ -4,40 +4,23 @@
 
 #define T struct vma_obj
 static const struct img_field vma_fields[] = {
-	HEX(start),
-	HEX(end),
-	HEX(prot),
-	RANGE(kind, VMA_ANON, VMA_VVAR),
-	NUM(growsdown),
-	NUM(noreserve),
-	HEX(advice),
-	HEX(offset),
-	NUM(shm),
-	NUM(reg),
-	NUM(file_writable),
-	TEXT_OR_NULL(anon_name, 255),
+	HEX(start),	HEX(end),	HEX(prot),	    RANGE(kind, VMA_ANON, VMA_VVAR),
+	NUM(growsdown), NUM(noreserve), HEX(advice),	    HEX(offset),
+	NUM(shm),	NUM(reg),	NUM(file_writable), TEXT_OR_NULL(anon_name, 255),
 };
 static const struct img_table vma_table = IMG_TABLE(vma, vma_fields);
 #undef T
 
 #define T struct mm_obj
 static const struct img_field fields[] = {
-	NUM(id),
-	LIST(vmas, vma_table, IMG_MAX_COUNT),
-	HEX(start_code),
-	HEX(end_code),
-	HEX(start_data),
-	HEX(end_data),
-	HEX(start_brk),
-	HEX(brk),
-	HEX(start_stack),
-	HEX(arg_start),
-	HEX(arg_end),
-	HEX(env_start),
-	HEX(env_end),
-	BYTES(auxv, 4096),
-	NUM(exe),
-	NUM(thp_disable),
+	NUM(id),	  LIST(vmas, vma_table, IMG_MAX_COUNT),
+	HEX(start_code),  HEX(end_code),
+	HEX(start_data),  HEX(end_data),
+	HEX(start_brk),	  HEX(brk),
+	HEX(start_stack), HEX(arg_start),
+	HEX(arg_end),	  HEX(env_start),
+	HEX(env_end),	  BYTES(auxv, 4096),
+	NUM(exe),	  NUM(thp_disable),
 };
 static const struct img_table table = IMG_TABLE(mm, fields);
 #undef T

@@ -13,9 +13,15 @@ static const struct img_table link_table = IMG_TABLE(link, link_fields);
 
 #define T struct addr_obj
 static const struct img_field addr_fields[] = {
-	TEXT(link, 15),	     NUM(family),	   NUM(prefix_len),
-	NUM(scope),	     HEX(flags),		   BYTES(local, ADDR_MAX_BYTES),
-	BYTES(peer, ADDR_MAX_BYTES), BYTES(broadcast, ADDR_MAX_BYTES), TEXT_OR_NULL(label, 15),
+	TEXT(link, 15),
+	NUM(family),
+	NUM(prefix_len),
+	NUM(scope),
+	HEX(flags),
+	BYTES(local, ADDR_MAX_BYTES),
+	BYTES(peer, ADDR_MAX_BYTES),
+	BYTES(broadcast, ADDR_MAX_BYTES),
+	TEXT_OR_NULL(label, 15),
 };
 static const struct img_table addr_table = IMG_TABLE(addr, addr_fields);
 #undef T

@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 #include <sys/uio.h>
 
-#define NR_BLOCKS	   3
+#define NR_BLOCKS	  3
 #define THREAD_FROM_BYTES (1u << 20) /* a block smaller than this is written at once, by the caller */
 
 struct img_out {
@@ -21,7 +21,7 @@ struct img_out {
 	/* shared with the thread */
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	struct img_block *free_list;   /* last used first: its memory is warm */
+	struct img_block *free_list; /* last used first: its memory is warm */
 	struct img_block *queue, **queue_end;
 	bool writing, stop;
 	int write_errno; /* sticky */
@@ -69,7 +69,8 @@ static void *writer(void *arg)
 {
 	struct img_out *out = arg;
 
-	/* Else setns(2) to a mount namespace would be refused to the engine's thread (fs/namespace.c: fs->users != 1). */
+	/* Else setns(2) to a mount namespace would be refused to the engine's thread (fs/namespace.c:
+	 * fs->users != 1). */
 	unshare(CLONE_FS);
 	pthread_mutex_lock(&out->lock);
 	while (true) {
@@ -133,7 +134,8 @@ struct img_out *img_out_open(int fd, size_t block_data_bytes)
 	for (size_t i = 0; i < NR_BLOCKS; i++) {
 		struct img_block *b = &out->blocks[i];
 
-		b->data = mmap(NULL, block_data_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		b->data = mmap(NULL, block_data_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			       -1, 0);
 		if (b->data == MAP_FAILED)
 			abort(); /* as lib/mem.h */
 		madvise(b->data, block_data_bytes, MADV_HUGEPAGE);

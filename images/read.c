@@ -35,7 +35,8 @@ int img_read_bytes(struct img_reader *r, void *p, size_t len_bytes, struct err *
 		if (n < 0)
 			return err_sys(err, "reading");
 		if (!n)
-			return err_set(err, ERR_IMAGE, "truncated: the stream ends, %zu of %zu bytes are missing",
+			return err_set(err, ERR_IMAGE,
+				       "truncated: the stream ends, %zu of %zu bytes are missing",
 				       len_bytes - at - got, len_bytes);
 		img_sum_more(r->sum, (uint8_t *)p + at, got);
 	}
@@ -62,10 +63,12 @@ static int check_header(const uint8_t *bytes, struct img_header *ret, struct err
 	uint64_t reserved, sum;
 
 	if (memcmp(cur_take(&c, 8), IMG_MAGIC, 8) != 0)
-		return err_set(err, ERR_IMAGE, "image: this is no image of Verst (foreign magic at offset 0)");
+		return err_set(err, ERR_IMAGE,
+			       "image: this is no image of Verst (foreign magic at offset 0)");
 	ret->version = cur_u32(&c);
 	if (ret->version != IMG_VERSION)
-		return err_set(err, ERR_IMAGE, "image: version %u is %s than version %u, which this Verst reads",
+		return err_set(err, ERR_IMAGE,
+			       "image: version %u is %s than version %u, which this Verst reads",
 			       ret->version, ret->version > IMG_VERSION ? "newer" : "older", IMG_VERSION);
 	ret->page_bytes = cur_u32(&c);
 	memcpy(ret->arch, cur_take(&c, 16), 16);
@@ -111,7 +114,8 @@ int img_reader_open(int fd, struct img_reader **ret, struct err *err)
 	if (n < 0)
 		return err_sys(err, "image: reading the header");
 	if (got >= 8 && memcmp(bytes, IMG_MAGIC, 8) != 0)
-		return err_set(err, ERR_IMAGE, "image: this is no image of Verst (foreign magic at offset 0)");
+		return err_set(err, ERR_IMAGE,
+			       "image: this is no image of Verst (foreign magic at offset 0)");
 	if (!n)
 		return err_set(err, ERR_IMAGE, "image: truncated in its header, at offset %zu", got);
 	if (check_header(bytes, &header, err))
@@ -188,10 +192,11 @@ static int read_header(struct img_reader *r, uint8_t *header, struct err *err)
 	r->type = 0;
 	r->offset = r->totals.bytes;
 	if (n < 0)
-		return err_sys(err, "image: reading record %llu at offset %llu", (unsigned long long)r->totals.records,
-			       (unsigned long long)r->offset);
+		return err_sys(err, "image: reading record %llu at offset %llu",
+			       (unsigned long long)r->totals.records, (unsigned long long)r->offset);
 	if (!n)
-		return err_set(err, ERR_IMAGE, "image: truncated: the stream ends in record %llu at offset %llu, before END",
+		return err_set(err, ERR_IMAGE,
+			       "image: truncated: the stream ends in record %llu at offset %llu, before END",
 			       (unsigned long long)r->totals.records, (unsigned long long)r->offset + got);
 	return 0;
 }
@@ -216,8 +221,8 @@ static int check_end(struct img_reader *r, struct err *err)
 	for (uint32_t i = 0; i < nr && !c.bad; i++) {
 		uint64_t type = cur_u64(&c);
 
-		if (type >= ARRAY_LEN(t->kinds) || (i && type <= last) || cur_u64(&c) != t->kinds[type].records ||
-		    cur_u64(&c) != t->kinds[type].bytes)
+		if (type >= ARRAY_LEN(t->kinds) || (i && type <= last) ||
+		    cur_u64(&c) != t->kinds[type].records || cur_u64(&c) != t->kinds[type].bytes)
 			return err_set(err, ERR_IMAGE, "totals by kind do not match");
 		last = type;
 	}
@@ -228,7 +233,8 @@ static int check_end(struct img_reader *r, struct err *err)
 	return 0;
 }
 
-static int dispatch(struct img_reader *r, struct model *m, struct img_record *ret, bool *ret_skipped, struct err *err)
+static int dispatch(struct img_reader *r, struct model *m, struct img_record *ret, bool *ret_skipped,
+		    struct err *err)
 {
 	const struct img_codec *codec = img_codec_of_type(r->type);
 	struct cur c = cur_of(r->body.at, r->body.len_bytes);
@@ -252,7 +258,9 @@ static int dispatch(struct img_reader *r, struct model *m, struct img_record *re
 		return img_read_object(r, codec, m, &ret->index, err);
 	}
 	*ret_skipped = r->flags & IMG_FLAG_OPTIONAL;
-	return *ret_skipped ? 0 : err_set(err, ERR_IMAGE, "type %u is unknown: the image is of a newer Verst", r->type);
+	return *ret_skipped ? 0
+			    : err_set(err, ERR_IMAGE, "type %u is unknown: the image is of a newer Verst",
+				      r->type);
 }
 
 static void account(struct img_reader *r, uint32_t len_bytes, uint64_t sum)
@@ -288,11 +296,14 @@ static int read_record(struct img_reader *r, uint32_t *ret_len_bytes, uint64_t *
 	buf_clear(&r->body);
 	r->data_bytes = 0;
 	img_sum_begin(r->sum, r->totals.records, header);
-	if (r->type == IMG_REC_PAGES ? img_read_pages_body(r, *ret_len_bytes, err) : img_read_body(r, *ret_len_bytes, err))
+	if (r->type == IMG_REC_PAGES ? img_read_pages_body(r, *ret_len_bytes, err)
+				     : img_read_body(r, *ret_len_bytes, err))
 		return in_record(r, err);
 	sum = img_sum_end(r->sum);
 	if (sum != *ret_sum || (r->flags & ~IMG_FLAG_OPTIONAL)) {
-		err_set(err, ERR_IMAGE, sum != *ret_sum ? "damaged (checksum)" : "unknown flags: the image is of a newer Verst");
+		err_set(err, ERR_IMAGE,
+			sum != *ret_sum ? "damaged (checksum)"
+					: "unknown flags: the image is of a newer Verst");
 		return in_record(r, err);
 	}
 	return 0;

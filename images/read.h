@@ -37,7 +37,8 @@ int img_read_pages_body(struct img_reader *r, uint32_t len_bytes, struct err *er
 /* Checks and unpacks what was read. */
 int img_read_pages(struct img_reader *r, struct img_pages *ret, struct err *err);
 /* Decodes the body and puts the object into m. */
-int img_read_object(struct img_reader *r, const struct img_codec *codec, struct model *m, size_t *ret_index, struct err *err);
+int img_read_object(struct img_reader *r, const struct img_codec *codec, struct model *m, size_t *ret_index,
+		    struct err *err);
 
 /* For those who only look: the bytes of the FSENT that was read are given back, all else of it stays. */
 void img_drop_content(struct model *m, const struct img_record *record);

@@ -47,7 +47,8 @@ static size_t lower_bound(const struct img_codec *codec, const any_vec *vec, uin
 	return lo;
 }
 
-static int place(const struct img_codec *codec, any_vec *vec, const void *obj, size_t *ret_index, struct err *err)
+static int place(const struct img_codec *codec, any_vec *vec, const void *obj, size_t *ret_index,
+		 struct err *err)
 {
 	uint32_t id = id_of(obj);
 	size_t at;
@@ -75,7 +76,8 @@ static int place(const struct img_codec *codec, any_vec *vec, const void *obj, s
 	return 0;
 }
 
-int img_read_object(struct img_reader *r, const struct img_codec *codec, struct model *m, size_t *ret_index, struct err *err)
+int img_read_object(struct img_reader *r, const struct img_codec *codec, struct model *m, size_t *ret_index,
+		    struct err *err)
 {
 	any_vec *vec = (any_vec *)((uint8_t *)m + codec->member_offset);
 	_free_ void *obj = mem_alloc(codec->obj_bytes);

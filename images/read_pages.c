@@ -55,7 +55,8 @@ static int read_run(struct img_reader *r, struct cur *c, uint64_t *end, uint64_t
 	if (run->kind < PAGES_DATA || run->kind > PAGES_DROP)
 		return err_set(err, ERR_IMAGE, "unknown kind of pages %u", run->kind);
 	if (!run->nr_pages || run->start % page_bytes || run->start < *end || run->start + len < run->start)
-		return err_set(err, ERR_IMAGE, "pages at 0x%llx: empty, not aligned, or not behind those before them",
+		return err_set(err, ERR_IMAGE,
+			       "pages at 0x%llx: empty, not aligned, or not behind those before them",
 			       (unsigned long long)run->start);
 	*end = run->start + len;
 	if (run->kind == PAGES_DATA) {
@@ -75,9 +76,12 @@ static int unpack(struct img_reader *r, const struct batch *b, size_t raw_bytes,
 
 	switch (b->coding) {
 	case IMG_RAW:
-		return b->data_bytes == raw_bytes ? 0 : err_set(err, ERR_IMAGE, "pages and their bytes do not match");
+		return b->data_bytes == raw_bytes
+			       ? 0
+			       : err_set(err, ERR_IMAGE, "pages and their bytes do not match");
 	case IMG_LZ4:
-		n = LZ4_decompress_safe((const char *)r->packed, (char *)r->data, (int)b->data_bytes, (int)raw_bytes);
+		n = LZ4_decompress_safe((const char *)r->packed, (char *)r->data, (int)b->data_bytes,
+					(int)raw_bytes);
 		if (n < 0 || (size_t)n != raw_bytes)
 			return err_set(err, ERR_IMAGE, "compressed pages do not unpack");
 		return 0;
@@ -104,7 +108,8 @@ int img_read_pages(struct img_reader *r, struct img_pages *ret, struct err *err)
 			return -1;
 	}
 	if (nr_data > IMG_BATCH_PAGES)
-		return err_set(err, ERR_IMAGE, "%llu pages, a batch has at most %u", (unsigned long long)nr_data, IMG_BATCH_PAGES);
+		return err_set(err, ERR_IMAGE, "%llu pages, a batch has at most %u",
+			       (unsigned long long)nr_data, IMG_BATCH_PAGES);
 	for (size_t n = c.left_bytes; n; n--) {
 		pad = cur_take(&c, 1);
 		if (*pad)

@@ -4,12 +4,7 @@
 
 #define T struct reg_obj
 static const struct img_field fields[] = {
-	NUM(id),
-	PATH(path),
-	OCT(mode),
-	NUM(size_bytes),
-	NUM(mtime_ns),
-	NUM(ghost),
+	NUM(id), PATH(path), OCT(mode), NUM(size_bytes), NUM(mtime_ns), NUM(ghost),
 };
 static const struct img_table table = IMG_TABLE(reg, fields);
 #undef T

@@ -4,14 +4,10 @@
 
 #define T struct shm_obj
 static const struct img_field fields[] = {
-	NUM(id),
-	RANGE(kind, SHM_ANON, SHM_SYSV),
-	NUM(size_bytes),
-	TEXT(name, 255),
-	HEX(seals),
-	OCT(mode),
-	NUM(uid),
-	NUM(gid),
+	NUM(id),	 RANGE(kind, SHM_ANON, SHM_SYSV),
+	NUM(size_bytes), TEXT(name, 255),
+	HEX(seals),	 OCT(mode),
+	NUM(uid),	 NUM(gid),
 	NUM(hugetlb),
 };
 static const struct img_table table = IMG_TABLE(shm, fields);

@@ -5,20 +5,24 @@
 #define LINE_RUNS 6
 
 static const char *const targets[] = {[PAGES_MM] = "mm", [PAGES_SHM] = "shm", [PAGES_GHOST] = "ghost"};
-static const char *const kinds[] = {[PAGES_DATA] = "data", [PAGES_ZERO] = "zero", [PAGES_INHERIT] = "inherit"};
+static const char *const kinds[] = {
+	[PAGES_DATA] = "data", [PAGES_ZERO] = "zero", [PAGES_INHERIT] = "inherit"};
 
 static void show_header(const struct img_header *h, bool json, struct buf *out)
 {
 	img_text_put(out,
-		     json ? "{\"type\":\"header\",\"version\":%u,\"arch\":\"%s\",\"page_bytes\":%u,\"features\":%llu,"
+		     json ? "{\"type\":\"header\",\"version\":%u,\"arch\":\"%s\",\"page_bytes\":%u,"
+			    "\"features\":%llu,"
 			    "\"created_unix\":%lld}"
 			  : "header  version %u, arch %s, page_bytes %u, features 0x%llx, created_unix %lld",
-		     h->version, h->arch, h->page_bytes, (unsigned long long)h->features, (long long)h->created_unix);
+		     h->version, h->arch, h->page_bytes, (unsigned long long)h->features,
+		     (long long)h->created_unix);
 }
 
 static void show_pages_json(const struct img_pages *p, struct buf *out)
 {
-	img_text_put(out, "\"type\":\"pages\",\"target\":\"%s\",\"id\":%u,\"runs\":[", targets[p->target], p->id);
+	img_text_put(out, "\"type\":\"pages\",\"target\":\"%s\",\"id\":%u,\"runs\":[", targets[p->target],
+		     p->id);
 	for (size_t i = 0; i < p->nr_runs; i++)
 		img_text_put(out, "%s{\"start\":%llu,\"nr_pages\":%llu,\"kind\":\"%s\"}", i ? "," : "",
 			     (unsigned long long)p->runs[i].start, (unsigned long long)p->runs[i].nr_pages,
@@ -36,8 +40,8 @@ static void show_pages_line(const struct img_pages *p, struct buf *out)
 		     (unsigned long long)sum[PAGES_DATA], (unsigned long long)sum[PAGES_ZERO],
 		     (unsigned long long)sum[PAGES_INHERIT]);
 	for (size_t i = 0; i < MIN(p->nr_runs, (size_t)LINE_RUNS); i++)
-		img_text_put(out, " %s 0x%llx+%llu", kinds[p->runs[i].kind], (unsigned long long)p->runs[i].start,
-			     (unsigned long long)p->runs[i].nr_pages);
+		img_text_put(out, " %s 0x%llx+%llu", kinds[p->runs[i].kind],
+			     (unsigned long long)p->runs[i].start, (unsigned long long)p->runs[i].nr_pages);
 	if (p->nr_runs > LINE_RUNS)
 		img_text_put(out, " ... (%zu runs)", p->nr_runs);
 }
@@ -47,11 +51,13 @@ static void show_end(const struct img_reader *r, bool json, struct buf *out)
 	const struct img_totals *t = &r->totals;
 
 	img_text_put(out,
-		     json ? "\"type\":\"end\",\"records\":%llu,\"bytes\":%llu,\"data_pages\":%llu,\"zero_pages\":%llu,"
+		     json ? "\"type\":\"end\",\"records\":%llu,\"bytes\":%llu,\"data_pages\":%llu,\"zero_"
+			    "pages\":%llu,"
 			    "\"inherit_pages\":%llu"
 			  : "end  %llu records, %llu bytes; pages: %llu data, %llu zero, %llu inherited",
-		     (unsigned long long)t->records, (unsigned long long)t->bytes, (unsigned long long)t->data_pages,
-		     (unsigned long long)t->zero_pages, (unsigned long long)t->inherit_pages);
+		     (unsigned long long)t->records, (unsigned long long)t->bytes,
+		     (unsigned long long)t->data_pages, (unsigned long long)t->zero_pages,
+		     (unsigned long long)t->inherit_pages);
 }
 
 static void show_object(const struct img_record *rec, const struct model *m, bool json, struct buf *out)
@@ -69,11 +75,11 @@ static void show_object(const struct img_record *rec, const struct model *m, boo
 	}
 }
 
-static void show_record(const struct img_reader *r, const struct img_record *rec, const struct model *m, bool json,
-			struct buf *out)
+static void show_record(const struct img_reader *r, const struct img_record *rec, const struct model *m,
+			bool json, struct buf *out)
 {
-	img_text_put(out, json ? "{\"record\":%llu,\"offset\":%llu," : "%llu @%llu  ", (unsigned long long)rec->number,
-		     (unsigned long long)rec->offset);
+	img_text_put(out, json ? "{\"record\":%llu,\"offset\":%llu," : "%llu @%llu  ",
+		     (unsigned long long)rec->number, (unsigned long long)rec->offset);
 	switch (rec->item) {
 	case IMG_OBJECT:
 		show_object(rec, m, json, out);
@@ -85,7 +91,8 @@ static void show_record(const struct img_reader *r, const struct img_record *rec
 			show_pages_line(&rec->pages, out);
 		break;
 	case IMG_ROUND_END:
-		img_text_put(out, json ? "\"type\":\"round_end\",\"round\":%u" : "round_end  round %u", rec->round);
+		img_text_put(out, json ? "\"type\":\"round_end\",\"round\":%u" : "round_end  round %u",
+			     rec->round);
 		break;
 	case IMG_END:
 		show_end(r, json, out);

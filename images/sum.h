@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Checksums: XXH3 with 64 bits (libxxhash). It runs at memory bandwidth in plain SSE2, CRC-32C does so only with instructions that
- * not every architecture has, and finds no more of what a damaged file or link does to a record at these sizes. None of
- * the two stops a forger; the reader validates what it reads for that.
+ * Checksums: XXH3 with 64 bits (libxxhash). It runs at memory bandwidth in plain SSE2, CRC-32C does so only
+ * with instructions that not every architecture has, and finds no more of what a damaged file or link does to
+ * a record at these sizes. None of the two stops a forger; the reader validates what it reads for that.
  */
 #ifndef VERST_IMAGES_SUM_H
 #define VERST_IMAGES_SUM_H

@@ -2,32 +2,25 @@
 #include "images/codec.h"
 #include "images/proto/task.pb-c.h"
 
+#include <linux/limits.h>
+
 #define THREADS_MAX 65536
 
 #define T struct siginfo_obj
 static const struct img_field siginfo_fields[] = {
-	NUM(signo), NUM(code), NUM(err), NUM(pid), NUM(uid), HEX(value), NUM(status), NUM(timer_id), NUM(overrun), NUM(band), NUM(fd),
+	NUM(signo),  NUM(code),	    NUM(err),	  NUM(pid),  NUM(uid), HEX(value),
+	NUM(status), NUM(timer_id), NUM(overrun), NUM(band), NUM(fd),
 };
 static const struct img_table siginfo_table = IMG_TABLE(siginfo, siginfo_fields);
 #undef T
 
 #define T struct creds_obj
 static const struct img_field creds_fields[] = {
-	NUM(uid),
-	NUM(euid),
-	NUM(suid),
-	NUM(fsuid),
-	NUM(gid),
-	NUM(egid),
-	NUM(sgid),
-	NUM(fsgid),
-	NUMS(groups, 65536), /* NGROUPS_MAX */
-	HEX(cap_inh),
-	HEX(cap_prm),
-	HEX(cap_eff),
-	HEX(cap_bnd),
-	HEX(cap_amb),
-	HEX(securebits),
+	NUM(uid),	   NUM(euid),	 NUM(suid),
+	NUM(fsuid),	   NUM(gid),	 NUM(egid),
+	NUM(sgid),	   NUM(fsgid),	 NUMS(groups, NGROUPS_MAX),
+	HEX(cap_inh),	   HEX(cap_prm), HEX(cap_eff),
+	HEX(cap_bnd),	   HEX(cap_amb), HEX(securebits),
 	NUM(no_new_privs),
 };
 static const struct img_table creds_table = IMG_TABLE(creds, creds_fields);
@@ -64,7 +57,8 @@ static const struct img_table thread_table = IMG_TABLE(thread, thread_fields);
 
 #define T struct posix_timer_obj
 static const struct img_field timer_fields[] = {
-	NUM(id), NUM(clock), NUM(notify), NUM(signo), HEX(value), NUM(notify_tid), NUM(left_ns), NUM(interval_ns), NUM(overrun),
+	NUM(id),	 NUM(clock),   NUM(notify),	 NUM(signo),   HEX(value),
+	NUM(notify_tid), NUM(left_ns), NUM(interval_ns), NUM(overrun),
 };
 static const struct img_table timer_table = IMG_TABLE(posix_timer, timer_fields);
 #undef T

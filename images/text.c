@@ -26,7 +26,11 @@ void img_text_put(struct buf *out, const char *fmt, ...)
 /* Length of the UTF-8 sequence at p, 0 if it is none. */
 static size_t utf8_length(const uint8_t *p, size_t left_bytes)
 {
-	size_t len = *p < 0x80 ? 1 : *p >= 0xc2 && *p < 0xe0 ? 2 : *p >= 0xe0 && *p < 0xf0 ? 3 : *p >= 0xf0 && *p < 0xf5 ? 4 : 0;
+	size_t len = *p < 0x80		       ? 1
+		     : *p >= 0xc2 && *p < 0xe0 ? 2
+		     : *p >= 0xe0 && *p < 0xf0 ? 3
+		     : *p >= 0xf0 && *p < 0xf5 ? 4
+					       : 0;
 
 	if (!len || len > left_bytes)
 		return 0;
@@ -112,7 +116,8 @@ static void put_number(struct buf *out, const struct img_field *f, uint64_t v, e
 
 /* --- JSON --- */
 
-static void json_num(struct buf *out, const struct img_field *f, const ProtobufCFieldDescriptor *pf, const uint8_t *at)
+static void json_num(struct buf *out, const struct img_field *f, const ProtobufCFieldDescriptor *pf,
+		     const uint8_t *at)
 {
 	uint64_t v = number(f, at);
 	const char *name = enum_name(pf, v);
@@ -128,8 +133,8 @@ static void json_num(struct buf *out, const struct img_field *f, const ProtobufC
 	}
 }
 
-static void json_items(struct buf *out, const struct img_field *f, const ProtobufCFieldDescriptor *pf, const uint8_t *items,
-		       size_t nr)
+static void json_items(struct buf *out, const struct img_field *f, const ProtobufCFieldDescriptor *pf,
+		       const uint8_t *items, size_t nr)
 {
 	buf_put_u8(out, '[');
 	for (size_t i = 0; i < nr; i++) {
@@ -143,7 +148,8 @@ static void json_items(struct buf *out, const struct img_field *f, const Protobu
 	buf_put_u8(out, ']');
 }
 
-static void json_field(struct buf *out, const struct img_field *f, const ProtobufCFieldDescriptor *pf, const uint8_t *at)
+static void json_field(struct buf *out, const struct img_field *f, const ProtobufCFieldDescriptor *pf,
+		       const uint8_t *at)
 {
 	const struct bytes *bytes = (const void *)at;
 	const any_vec *vec = (const void *)at;
@@ -186,7 +192,8 @@ void img_text_json(struct buf *out, const struct img_table *t, const void *obj)
 	buf_put_u8(out, '{');
 	for (size_t i = 0; i < t->nr; i++) {
 		img_text_put(out, "%s\"%s\":", i ? "," : "", t->fields[i].name);
-		json_field(out, &t->fields[i], &t->message->fields[i], (const uint8_t *)obj + t->fields[i].offset);
+		json_field(out, &t->fields[i], &t->message->fields[i],
+			   (const uint8_t *)obj + t->fields[i].offset);
 	}
 	buf_put_u8(out, '}');
 }
@@ -216,7 +223,8 @@ static bool is_empty(const struct img_field *f, const uint8_t *at)
 
 static void line_table(struct buf *out, const struct img_table *t, const void *obj, unsigned depth);
 
-static void line_items(struct buf *out, const struct img_field *f, const uint8_t *items, size_t nr, unsigned depth)
+static void line_items(struct buf *out, const struct img_field *f, const uint8_t *items, size_t nr,
+		       unsigned depth)
 {
 	if (nr > LINE_ITEMS || depth > 1 || f->form == IMG_ARRAY || f->form == IMG_GENERAL) {
 		img_text_put(out, "(%zu)", nr);
@@ -247,7 +255,8 @@ static void line_bytes(struct buf *out, const struct bytes *b)
 	bool text = true;
 
 	for (size_t i = 0; i < MIN(b->len_bytes, (size_t)LINE_TEXT_BYTES); i++)
-		text = text && (isprint(b->at[i]) || b->at[i] == '\n' || b->at[i] == '\r' || b->at[i] == '\t');
+		text = text &&
+		       (isprint(b->at[i]) || b->at[i] == '\n' || b->at[i] == '\r' || b->at[i] == '\t');
 	img_text_put(out, "(%zu bytes) ", b->len_bytes);
 	if (text)
 		img_text_json_string(out, b->at, MIN(b->len_bytes, (size_t)LINE_TEXT_BYTES));
@@ -257,8 +266,8 @@ static void line_bytes(struct buf *out, const struct bytes *b)
 		img_text_put(out, "...");
 }
 
-static void line_field(struct buf *out, const struct img_field *f, const ProtobufCFieldDescriptor *pf, const uint8_t *at,
-		       unsigned depth)
+static void line_field(struct buf *out, const struct img_field *f, const ProtobufCFieldDescriptor *pf,
+		       const uint8_t *at, unsigned depth)
 {
 	const any_vec *vec = (const void *)at;
 	const char *name;

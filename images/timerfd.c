@@ -4,13 +4,7 @@
 
 #define T struct timerfd_obj
 static const struct img_field fields[] = {
-	NUM(id),
-	NUM(clock),
-	HEX(settime_flags),
-	NUM(left_ns),
-	NUM(interval_ns),
-	NUM(absolute_ns),
-	NUM(ticks),
+	NUM(id), NUM(clock), HEX(settime_flags), NUM(left_ns), NUM(interval_ns), NUM(absolute_ns), NUM(ticks),
 };
 static const struct img_table table = IMG_TABLE(timerfd, fields);
 #undef T

@@ -30,7 +30,8 @@ int img_writer_open(int fd, const struct img_writer_opts *opts, struct img_write
 {
 	struct img_writer *w;
 
-	if (opts->page_bytes < 4096 || opts->page_bytes > 65536 || (opts->page_bytes & (opts->page_bytes - 1)))
+	if (opts->page_bytes < 4096 || opts->page_bytes > 65536 ||
+	    (opts->page_bytes & (opts->page_bytes - 1)))
 		return err_set(err, ERR_IMAGE, "image: impossible page size %u", opts->page_bytes);
 	w = mem_new(struct img_writer);
 	w->opts = *opts;
@@ -57,7 +58,8 @@ void img_writer_close(struct img_writer *w)
 	free(w);
 }
 
-void img_write_record(struct img_writer *w, uint16_t type, size_t body_bytes, size_t data_offset, size_t data_bytes)
+void img_write_record(struct img_writer *w, uint16_t type, size_t body_bytes, size_t data_offset,
+		      size_t data_bytes)
 {
 	struct img_block *b = img_out_block(w->out);
 	size_t len = body_bytes + data_bytes;
@@ -117,16 +119,17 @@ static int put(struct img_writer *w, const struct img_codec *codec, const void *
 			img_write_record(w, codec->type, head->len_bytes - before, 0, 0);
 			return 0;
 		}
-		err_set(err, ERR_IMAGE, "%zu bytes, a record takes %u", head->len_bytes - before, IMG_MAX_BODY_BYTES);
+		err_set(err, ERR_IMAGE, "%zu bytes, a record takes %u", head->len_bytes - before,
+			IMG_MAX_BODY_BYTES);
 	}
 	head->len_bytes = before - IMG_RECORD_BYTES;
 	return err_ctx(err, "image: writing %s", codec->name);
 }
 
-#define OBJECT(name, type, struct_, member)                                                 \
-	int img_put_##name(struct img_writer *w, const struct_ *obj, struct err *err)       \
-	{                                                                                   \
-		return put(w, &img_codecs[IMG_CODEC_##name], obj, err);                     \
+#define OBJECT(name, type, struct_, member)                                                                  \
+	int img_put_##name(struct img_writer *w, const struct_ *obj, struct err *err)                        \
+	{                                                                                                    \
+		return put(w, &img_codecs[IMG_CODEC_##name], obj, err);                                      \
 	}
 #include "model/objects.def"
 #undef OBJECT

@@ -28,9 +28,9 @@ struct img_writer {
 	enum pages_target target;
 	uint32_t id;
 	VEC(struct pages_run) runs;
-	size_t batch_at;   /* where its data begins in the block's data */
+	size_t batch_at; /* where its data begins in the block's data */
 	size_t batch_pages;
-	uint8_t *room;	   /* the next page that img_pages_commit takes */
+	uint8_t *room; /* the next page that img_pages_commit takes */
 	size_t room_pages;
 };
 
@@ -40,9 +40,10 @@ int img_write_batch(struct img_writer *w, struct err *err);
 int img_write_make_room(struct img_writer *w, struct err *err);
 
 /*
- * One record: puts its header where it belongs, in front of the last body_bytes of the block's head (16 bytes were left
- * free there), with data of the block behind, and accounts for it.
+ * One record: puts its header where it belongs, in front of the last body_bytes of the block's head (16 bytes
+ * were left free there), with data of the block behind, and accounts for it.
  */
-void img_write_record(struct img_writer *w, uint16_t type, size_t body_bytes, size_t data_offset, size_t data_bytes);
+void img_write_record(struct img_writer *w, uint16_t type, size_t body_bytes, size_t data_offset,
+		      size_t data_bytes);
 
 #endif

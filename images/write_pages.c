@@ -97,13 +97,15 @@ static void take_page(struct img_writer *w, uint64_t start)
 int img_pages_commit(struct img_writer *w, uint64_t start, size_t nr_pages, struct err *err)
 {
 	if (nr_pages > w->room_pages)
-		return err_set(err, ERR_IMAGE, "image: %zu pages put, room was for %zu", nr_pages, w->room_pages);
+		return err_set(err, ERR_IMAGE, "image: %zu pages put, room was for %zu", nr_pages,
+			       w->room_pages);
 	for (size_t i = 0; i < nr_pages; i++)
 		take_page(w, start + i * w->opts.page_bytes);
 	return 0;
 }
 
-int img_pages_run(struct img_writer *w, uint64_t start, uint64_t nr_pages, enum pages_kind kind, struct err *err)
+int img_pages_run(struct img_writer *w, uint64_t start, uint64_t nr_pages, enum pages_kind kind,
+		  struct err *err)
 {
 	while (nr_pages) {
 		uint64_t nr = MIN(nr_pages, (uint64_t)RUN_MAX_PAGES);
@@ -128,7 +130,8 @@ int img_pages_end(struct img_writer *w, struct err *err)
 	return 0;
 }
 
-/* The data's new length if lz4 made it at least an eighth shorter (it lies at the end of head then), else 0. */
+/* The data's new length if lz4 made it at least an eighth shorter (it lies at the end of head then), else 0.
+ */
 static size_t compress_batch(struct img_writer *w, struct img_block *b, size_t raw_bytes)
 {
 	size_t most = raw_bytes - raw_bytes / 8;
@@ -148,7 +151,8 @@ static size_t padding(const struct img_writer *w, size_t index_bytes)
 	return (size_t)(-at & (w->opts.page_bytes - 1));
 }
 
-static void put_index(struct img_writer *w, struct buf *head, enum img_coding coding, size_t data_offset, size_t data_bytes)
+static void put_index(struct img_writer *w, struct buf *head, enum img_coding coding, size_t data_offset,
+		      size_t data_bytes)
 {
 	buf_put_u32(head, w->target);
 	buf_put_u32(head, w->id);

@@ -2,7 +2,8 @@
 #include "images/images.h"
 #include "include/verst.h"
 
-int verst_image_show(int in_fd, bool json, void (*line)(const char *text, void *arg), void *arg, struct err *err)
+int verst_image_show(int in_fd, bool json, void (*line)(const char *text, void *arg), void *arg,
+		     struct err *err)
 {
 	return img_show(in_fd, json, line, arg, err);
 }

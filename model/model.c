@@ -240,11 +240,11 @@ void model_free_task(struct task_obj *task)
 
 void model_free(struct model *m)
 {
-#define OBJECT(name, type, struct_, member)     \
-	do {                                    \
-		vec_each(obj, &m->member)       \
-			model_free_##name(obj); \
-		vec_free(&m->member);           \
+#define OBJECT(name, type, struct_, member)                                                                  \
+	do {                                                                                                 \
+		vec_each(obj, &m->member)                                                                    \
+			model_free_##name(obj);                                                              \
+		vec_free(&m->member);                                                                        \
 	} while (0);
 #include "model/objects.def"
 #undef OBJECT
@@ -272,11 +272,11 @@ static void *find(void *items, size_t nr, size_t item_bytes, uint32_t id)
 	return NULL;
 }
 
-#define LOOKUP(name, id_type, member)                                                        \
-	_Static_assert(offsetof(struct name##_obj, id) == 0, "the id is the first member");  \
-	struct name##_obj *model_##name(const struct model *m, id_type id)                   \
-	{                                                                                    \
-		return find(m->member.at, m->member.nr, sizeof(*m->member.at), id);          \
+#define LOOKUP(name, id_type, member)                                                                        \
+	_Static_assert(offsetof(struct name##_obj, id) == 0, "the id is the first member");                  \
+	struct name##_obj *model_##name(const struct model *m, id_type id)                                   \
+	{                                                                                                    \
+		return find(m->member.at, m->member.nr, sizeof(*m->member.at), id);                          \
 	}
 
 LOOKUP(mm, mm_id, mms)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What the parts of model_validate share. Each checks its kinds of objects, and that what they name exists. */
+/* What the parts of model_validate share. Each checks its kinds of objects, and that what they name exists.
+ */
 #ifndef VERST_MODEL_VALIDATE_H
 #define VERST_MODEL_VALIDATE_H
 
@@ -14,11 +15,14 @@ int validate_bad(struct err *err, const char *fmt, ...) __attribute__((format(pr
 /* Sorts; false if a number is there twice, *ret_twice then. */
 bool validate_unique(uint32_t *numbers, size_t nr, uint32_t *ret_twice);
 
-int validate_tasks(const struct model *m, struct err *err);   /* model/validate_task.c: trees, tasks, signal handlers, fs */
-int validate_memory(const struct model *m, struct err *err);  /* model/validate_mm.c: mm, shm, reg, ghost */
-int validate_files(const struct model *m, struct err *err);   /* model/validate_file.c: open files and what is open */
+int validate_tasks(const struct model *m,
+		   struct err *err); /* model/validate_task.c: trees, tasks, signal handlers, fs */
+int validate_memory(const struct model *m, struct err *err); /* model/validate_mm.c: mm, shm, reg, ghost */
+int validate_files(const struct model *m,
+		   struct err *err); /* model/validate_file.c: open files and what is open */
 int validate_sockets(const struct model *m, struct err *err); /* model/validate_sock.c: unix, inet */
-int validate_ns(const struct model *m, struct err *err);      /* model/validate_ns.c: mounts, their files, network */
+int validate_ns(const struct model *m,
+		struct err *err); /* model/validate_ns.c: mounts, their files, network */
 
 /* Sizes and offsets of files: loff_t. */
 #define VALIDATE_MAX_SIZE ((uint64_t)INT64_MAX)

@@ -3,10 +3,10 @@
 
 #include "model/validate.h"
 
-#define FD_MAX		 0x3fffffffu	/* fs/file.c: sysctl_nr_open_max */
-#define PIPE_MAX_BYTES	 (1u << 31)	/* fs/pipe.c: round_pipe_size */
-#define MAJOR_MAX	 4095u
-#define MINOR_MAX	 0xfffffu
+#define FD_MAX	       0x3fffffffu /* fs/file.c: sysctl_nr_open_max */
+#define PIPE_MAX_BYTES (1u << 31)  /* fs/pipe.c: round_pipe_size */
+#define MAJOR_MAX      4095u
+#define MINOR_MAX      0xfffffu
 
 /* --- kinds of things that are open --- */
 
@@ -34,7 +34,8 @@ static int validate_small(const struct model *m, struct err *err)
 {
 	vec_each(c, &m->chardevs) {
 		if (c->major > MAJOR_MAX || c->minor > MINOR_MAX)
-			return validate_bad(err, "chardev %u: impossible device %u:%u", c->id, c->major, c->minor);
+			return validate_bad(err, "chardev %u: impossible device %u:%u", c->id, c->major,
+					    c->minor);
 	}
 	vec_each(e, &m->eventfds) {
 		if (e->count == UINT64_MAX) /* fs/eventfd.c: ULLONG_MAX is no count */
@@ -65,7 +66,9 @@ static int validate_ttys(const struct model *m, struct err *err)
 	}
 	if (consoles > 1)
 		return validate_bad(err, "tty: %zu consoles", consoles);
-	return validate_unique(indexes, nr, &twice) ? 0 : validate_bad(err, "tty: index %u is there twice", twice);
+	return validate_unique(indexes, nr, &twice)
+		       ? 0
+		       : validate_bad(err, "tty: index %u is there twice", twice);
 }
 
 /* --- open files --- */
@@ -166,8 +169,8 @@ static int validate_epolls(const struct model *m, struct err *err)
 	vec_each(e, &m->epolls) {
 		vec_each(t, &e->targets) {
 			if (t->fd > FD_MAX || !model_file(m, t->file))
-				return validate_bad(err, "epoll %u: target %u: file %u does not exist", e->id, t->fd,
-						    t->file);
+				return validate_bad(err, "epoll %u: target %u: file %u does not exist", e->id,
+						    t->fd, t->file);
 		}
 		if (walk_epoll(&walk, e, 0, err))
 			return -1;

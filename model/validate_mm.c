@@ -117,7 +117,8 @@ int validate_memory(const struct model *m, struct err *err)
 {
 	vec_each(ghost, &m->ghosts) {
 		if (!S_ISREG(ghost->mode) || ghost->size_bytes > VALIDATE_MAX_SIZE)
-			return validate_bad(err, "ghost %u: no regular file, or of impossible size", ghost->id);
+			return validate_bad(err, "ghost %u: no regular file, or of impossible size",
+					    ghost->id);
 	}
 	vec_each(reg, &m->regs) {
 		if (validate_reg(m, reg, err))

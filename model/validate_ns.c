@@ -81,8 +81,8 @@ static int validate_addr(const struct netns_obj *n, const struct addr_obj *a, st
 
 	if (!has_link(n, a->link))
 		return validate_bad(err, "address: device %s does not exist", a->link);
-	if (!len || a->local.len_bytes != len || !is_address(&a->peer, a->family) || !is_address(&a->broadcast, a->family) ||
-	    a->prefix_len > len * 8)
+	if (!len || a->local.len_bytes != len || !is_address(&a->peer, a->family) ||
+	    !is_address(&a->broadcast, a->family) || a->prefix_len > len * 8)
 		return validate_bad(err, "impossible address of %s", a->link);
 	return 0;
 }
@@ -94,7 +94,8 @@ static int validate_route(const struct netns_obj *n, const struct route_obj *r, 
 	if (*r->link && !has_link(n, r->link))
 		return validate_bad(err, "route: device %s does not exist", r->link);
 	if (!len || !is_address(&r->dst, r->family) || !is_address(&r->gateway, r->family) ||
-	    !is_address(&r->prefsrc, r->family) || r->dst_len > len * 8 || r->src_len || (r->dst_len && !r->dst.len_bytes))
+	    !is_address(&r->prefsrc, r->family) || r->dst_len > len * 8 || r->src_len ||
+	    (r->dst_len && !r->dst.len_bytes))
 		return validate_bad(err, "impossible route of %s", *r->link ? r->link : "no device");
 	if (r->tos > 255 || r->type > 255 || r->scope > 255 || r->protocol > 255)
 		return validate_bad(err, "impossible route of %s", *r->link ? r->link : "no device");

@@ -36,7 +36,8 @@ static int validate_unix(const struct model *m, const struct unix_obj *u, struct
 		const struct unix_obj *client = model_unix(m, *id);
 
 		if (!client || client == u || client->type != u->type)
-			return validate_bad(err, "waiting connection %u does not exist, or is of another type", *id);
+			return validate_bad(
+				err, "waiting connection %u does not exist, or is of another type", *id);
 	}
 	return validate_queue(m, &u->queue, err);
 }
@@ -49,7 +50,8 @@ static bool is_address(const struct bytes *b, int32_t family, bool or_none)
 static int validate_inet_queues(const struct model *m, const struct inet_obj *s, struct err *err)
 {
 	if (s->unsent_bytes > s->send_queue.len_bytes)
-		return validate_bad(err, "%u bytes not sent of %zu", s->unsent_bytes, s->send_queue.len_bytes);
+		return validate_bad(err, "%u bytes not sent of %zu", s->unsent_bytes,
+				    s->send_queue.len_bytes);
 	vec_each(p, &s->queue) {
 		/* an IPv6 socket gets from IPv4, too */
 		if (p->files.nr || (p->from.len_bytes && p->from.len_bytes != 6 && p->from.len_bytes != 18) ||
@@ -69,8 +71,8 @@ static int validate_inet(const struct model *m, const struct inet_obj *s, struct
 		return validate_bad(err, "unknown type %d", s->type);
 	if (!is_address(&s->src, s->family, true) || !is_address(&s->dst, s->family, true))
 		return validate_bad(err, "impossible address");
-	if (s->listener && (!listener || listener == s || s->type != SOCK_STREAM || listener->type != SOCK_STREAM ||
-			    listener->state != TCP_LISTEN))
+	if (s->listener && (!listener || listener == s || s->type != SOCK_STREAM ||
+			    listener->type != SOCK_STREAM || listener->state != TCP_LISTEN))
 		return validate_bad(err, "listener %u does not exist, or does not listen", s->listener);
 	return validate_inet_queues(m, s, err);
 }

@@ -38,7 +38,8 @@ static const struct place *place_of(const struct place *places, size_t nr, uint3
 	return bsearch(&(struct place){pid, 0}, places, nr, sizeof(*places), by_pid);
 }
 
-static int validate_tree_task(const struct tree_obj *tree, const struct place *places, size_t i, struct err *err)
+static int validate_tree_task(const struct tree_obj *tree, const struct place *places, size_t i,
+			      struct err *err)
 {
 	const struct tree_task *t = &tree->tasks.at[i];
 	const struct place *parent, *from;
@@ -48,15 +49,18 @@ static int validate_tree_task(const struct tree_obj *tree, const struct place *p
 	if (t->sid == t->pid && t->pgid != t->pid) /* kernel/sys.c: setpgid refuses a session's leader */
 		return validate_bad(err, "task %u: leads a session, but is in group %u", t->pid, t->pgid);
 	if (i == 0)
-		return t->pid == 1 && !t->ppid && !t->mm_from ? 0 : validate_bad(err, "the first task is not the VE's init");
+		return t->pid == 1 && !t->ppid && !t->mm_from
+			       ? 0
+			       : validate_bad(err, "the first task is not the VE's init");
 	parent = place_of(places, tree->tasks.nr, t->ppid);
 	if (!parent || parent->at >= i)
 		return validate_bad(err, "task %u: its parent %u is not before it", t->pid, t->ppid);
 	if (t->mm_from) {
 		from = place_of(places, tree->tasks.nr, t->mm_from);
 		if (!from || from->at >= i)
-			return validate_bad(err, "task %u: task %u, which it is forked from, is not before it", t->pid,
-					    t->mm_from);
+			return validate_bad(err,
+					    "task %u: task %u, which it is forked from, is not before it",
+					    t->pid, t->mm_from);
 	}
 	return 0;
 }
@@ -98,7 +102,9 @@ static int validate_thread(const struct thread_obj *t, struct err *err)
 static int validate_threads(const struct task_obj *task, struct err *err)
 {
 	if (task->state == TASK_ZOMBIE)
-		return task->threads.nr <= 1 ? 0 : validate_bad(err, "a zombie with %zu threads", task->threads.nr);
+		return task->threads.nr <= 1
+			       ? 0
+			       : validate_bad(err, "a zombie with %zu threads", task->threads.nr);
 	if (!task->threads.nr || task->threads.at[0].tid != task->pid)
 		return validate_bad(err, "its first thread is not its leader");
 	vec_each(t, &task->threads) {
@@ -208,13 +214,16 @@ static int validate_against_tree(const struct model *m, struct err *err)
 	if (!tree || !tree->frozen)
 		return validate_bad(err, "tree: there is none of the frozen VE");
 	if (tree->tasks.nr != m->tasks.nr)
-		return validate_bad(err, "tree: %zu tasks, but %zu task records", tree->tasks.nr, m->tasks.nr);
+		return validate_bad(err, "tree: %zu tasks, but %zu task records", tree->tasks.nr,
+				    m->tasks.nr);
 	for (size_t i = 0; i < m->tasks.nr; i++) {
 		const struct tree_task *a = &tree->tasks.at[i];
 		const struct task_obj *b = &m->tasks.at[i];
 
-		if (a->pid != b->pid || a->ppid != b->ppid || a->pgid != b->pgid || a->sid != b->sid || a->mm != b->mm)
-			return validate_bad(err, "task %u: is not what the tree says of task %u", b->pid, a->pid);
+		if (a->pid != b->pid || a->ppid != b->ppid || a->pgid != b->pgid || a->sid != b->sid ||
+		    a->mm != b->mm)
+			return validate_bad(err, "task %u: is not what the tree says of task %u", b->pid,
+					    a->pid);
 	}
 	return 0;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Our mappings in a task. The main one holds the code, then what is cut from it in turn: for every thread its area
- * (struct blob_area, frame, stack), and rooms for batches. What is cut stays so until all is unmapped.
+ * Our mappings in a task. The main one holds the code, then what is cut from it in turn: for every thread its
+ * area (struct blob_area, frame, stack), and rooms for batches. What is cut stays so until all is unmapped.
  */
 #include <errno.h>
 #include <string.h>
@@ -13,11 +13,9 @@
 #define LIVING_BYTES (256 << 10) /* only address space: pages come when they are touched */
 #define MORE_BYTES   (1 << 20)
 #define STACK_BYTES  4096
-#define ALIGN_BYTES  64 /* of an area: frames want it */
+#define ALIGN_BYTES  64						 /* of an area: frames want it */
 #define AREA_BYTES   (ARCH_FRAME_MAX_BYTES + STACK_BYTES + 1024) /* the longest */
 #define ALIGN(v, to) (((v) + (to)-1) & ~((uint64_t)(to)-1))
-
-extern const uint8_t remote_blob[], remote_blob_end[];
 
 struct remote_mm *area_mm_new(void)
 {
@@ -38,10 +36,12 @@ void area_mm_put(struct remote_mm *mm)
 	free(mm);
 }
 
-static int map(struct remote *r, uint64_t addr, size_t len_bytes, int prot, uint64_t *ret_addr, struct err *err)
+static int map(struct remote *r, uint64_t addr, size_t len_bytes, int prot, uint64_t *ret_addr,
+	       struct err *err)
 {
 	int fixed = addr ? MAP_FIXED_NOREPLACE : 0;
-	const uint64_t arg[6] = {addr, len_bytes, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | fixed, -1ULL, 0};
+	const uint64_t arg[6] = {addr,	len_bytes, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | fixed,
+				 -1ULL, 0};
 	int64_t got;
 
 	if (stop_call(r, SYS_mmap, arg, &got, err) < 0)
@@ -58,7 +58,6 @@ int area_map(struct remote *r, uint64_t addr, struct err *err)
 {
 	struct remote_mm *mm = r->mm;
 	size_t len_bytes = r->kind == REMOTE_LIVING ? LIVING_BYTES : REMOTE_BLOB_BYTES;
-	size_t code_bytes = remote_blob_end - remote_blob;
 	uint64_t start;
 
 	if (mm->main.start)
@@ -72,7 +71,8 @@ int area_map(struct remote *r, uint64_t addr, struct err *err)
 	mm->next = start + AREA_CODE_BYTES;
 	mm->limit = mm->main.end;
 	mm->writable = false;
-	if (code_bytes > AREA_CODE_BYTES || pwrite(mm->mem_fd, remote_blob, code_bytes, start) != (ssize_t)code_bytes)
+	if (AREA_BLOB_BYTES > AREA_CODE_BYTES ||
+	    pwrite(mm->mem_fd, remote_blob, AREA_BLOB_BYTES, start) != (ssize_t)AREA_BLOB_BYTES)
 		return err_sys(err, "writing our code to task %d", r->tid);
 	if (r->kind == REMOTE_BORN)
 		mm->call_ip = start + BLOB_FIRST;
@@ -107,7 +107,8 @@ static int put(struct remote *r, uint64_t addr, const struct buf *b, struct err 
 	return 0;
 }
 
-static int make_frame(struct remote *r, uint64_t at, struct blob_area *area, struct arch_frame *ret, struct err *err)
+static int make_frame(struct remote *r, uint64_t at, struct blob_area *area, struct arch_frame *ret,
+		      struct err *err)
 {
 	if (r->kind != REMOTE_LIVING)
 		return 0;

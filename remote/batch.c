@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Batches. In the task's room: the calls, then struct blob_results, then the data; the latter two are read back.
+ * Batches. In the task's room: the calls, then struct blob_results, then the data; the latter two are read
+ * back.
  */
 #include <errno.h>
 #include <signal.h>
@@ -28,7 +29,7 @@ struct remote_batch {
 	VEC(struct call) calls;
 	struct buf data;
 	VEC(struct pointer) pointers;
-	struct buf out; /* results and data as read back */
+	struct buf out;	 /* results and data as read back */
 	size_t out_data; /* offset of the data there; 0: it has not run */
 };
 
@@ -121,16 +122,17 @@ static void encode(const struct remote_batch *b, uint64_t room, struct buf *ret)
 	}
 	put_zeroes(ret, data_offset(b) - results_offset(b));
 	buf_put(ret, b->data.at, b->data.len_bytes);
-	vec_each(p, &b->pointers)
-	{
+	vec_each(p, &b->pointers) {
 		uint64_t to = data + p->to;
 
 		memcpy(ret->at + data_offset(b) + p->at, &to, sizeof(to));
 	}
 }
 
-/* The order to run it: written last, and in one piece with the batch where the task's memory can be written plainly. */
-static int write_batch(struct remote *r, const struct remote_batch *b, const struct buf *bytes, struct err *err)
+/* The order to run it: written last, and in one piece with the batch where the task's memory can be written
+ * plainly. */
+static int write_batch(struct remote *r, const struct remote_batch *b, const struct buf *bytes,
+		       struct err *err)
 {
 	struct {
 		uint64_t calls, results;
@@ -155,8 +157,8 @@ static int write_batch(struct remote *r, const struct remote_batch *b, const str
 static int enter_blob(struct remote *r, struct err *err)
 {
 	struct remote_mm *mm = r->mm;
-	const uint64_t arg[6] = {mm->main.start + AREA_CODE_BYTES, mm->main.end - mm->main.start - AREA_CODE_BYTES,
-				 PROT_READ | PROT_WRITE};
+	const uint64_t arg[6] = {mm->main.start + AREA_CODE_BYTES,
+				 mm->main.end - mm->main.start - AREA_CODE_BYTES, PROT_READ | PROT_WRITE};
 	_free_ struct arch_regs *regs = NULL;
 
 	if (r->in_loop)
@@ -211,7 +213,8 @@ static int read_back(struct remote *r, struct remote_batch *b, struct err *err)
 	return 0;
 }
 
-/* Reads the results back when the batch has ended. Another signal than its own, that is ignored as well, is dropped. */
+/* Reads the results back when the batch has ended. Another signal than its own, that is ignored as well, is
+ * dropped. */
 static int wait_for_end(struct remote *r, struct remote_batch *b, struct err *err)
 {
 	const struct blob_results *got;
@@ -265,7 +268,7 @@ int remote_batch_run(struct remote *r, struct remote_batch *b, struct err *err)
 	if (!b->calls.nr)
 		return 0;
 	if (start(r, b, err) < 0 || wait_for_end(r, b, err) < 0)
-		return -1;
+		return stop_explain(r, err);
 	return judge(r, b, err);
 }
 
@@ -283,7 +286,8 @@ const void *remote_batch_out(const struct remote_batch *b, size_t data_at)
 	return b->out_data ? b->out.at + b->out_data + data_at : b->data.at + data_at;
 }
 
-int remote_syscall(struct remote *r, long nr, size_t nr_args, const uint64_t *args, int64_t *ret, struct err *err)
+int remote_syscall(struct remote *r, long nr, size_t nr_args, const uint64_t *args, int64_t *ret,
+		   struct err *err)
 {
 	struct remote_arg arg[6] = {0};
 

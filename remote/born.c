@@ -11,7 +11,8 @@
 
 #define TASK_SIZE_BYTES 0x7ffffffff000ULL /* arch/x86/include/asm/page_64_types.h; more only on request */
 
-/* The kernel would go on to write to memory that is about to vanish: at the thread's end, or at every preemption. */
+/* The kernel would go on to write to memory that is about to vanish: at the thread's end, or at every
+ * preemption. */
 static int forget_thread_memory(struct remote *r, struct err *err)
 {
 	struct __ptrace_rseq_configuration conf = {0};
@@ -51,12 +52,15 @@ int remote_blob_move(struct remote *r, uint64_t addr, struct err *err)
 		return 0;
 	if (mm->main.start)
 		*vec_add(&old) = (struct remote_span){mm->main.start, mm->main.end};
-	vec_each(span, &mm->more) vec_push(&old, *span);
+	vec_each(span, &mm->more)
+		vec_push(&old, *span);
 	forget_mappings(r);
-	failed = area_map(r, addr, err); /* the call is made by the old blob's instruction, which is still there */
+	failed = area_map(r, addr,
+			  err); /* the call is made by the old blob's instruction, which is still there */
 	b = remote_batch_new();
-	vec_each(span, &old) remote_call(b, "munmap blob", 0, SYS_munmap, ra_num(span->start),
-					 ra_num(span->end - span->start));
+	vec_each(span, &old)
+		remote_call(b, "munmap blob", 0, SYS_munmap, ra_num(span->start),
+			    ra_num(span->end - span->start));
 	failed = failed || remote_batch_run(r, b, err);
 	remote_batch_free(b);
 	vec_free(&old);
@@ -103,7 +107,8 @@ static struct remote *make_child(const struct remote *parent, pid_t tid, bool sa
 	r->mm->limit = parent->mm->limit;
 	r->mm->call_ip = parent->mm->call_ip;
 	r->mm->writable = true;
-	vec_each(span, &parent->mm->more) vec_push(&r->mm->more, *span);
+	vec_each(span, &parent->mm->more)
+		vec_push(&r->mm->more, *span);
 	r->area = parent->area;
 	r->area_end = parent->area_end;
 	r->room = parent->room;
@@ -175,7 +180,9 @@ int remote_finish(struct remote *r, struct err *err)
 	}
 	if (code_find(r, err) < 0)
 		return -1;
-	vec_each(span, &mm->more) if (unmap_by_own_code(r, span->start, span->end, err) < 0) return -1;
+	vec_each(span, &mm->more)
+		if (unmap_by_own_code(r, span->start, span->end, err) < 0)
+			return -1;
 	if (unmap_by_own_code(r, mm->main.start, mm->main.end, err) < 0)
 		return -1;
 	forget_mappings(r);

@@ -11,6 +11,8 @@
 #include "remote/internal.h"
 
 #define PAGE_BYTES     4096
+#define PAGES(bytes)   (((bytes) + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES)
+#define VDSO_MAX_BYTES (8 * PAGE_BYTES)
 #define AUXV_MAX_BYTES 4096
 #define SCAN_MAX_BYTES (4 << 20) /* of a mapping, for a system call instruction */
 
@@ -49,25 +51,83 @@ static uint64_t vdso_of(pid_t tid)
 	return 0;
 }
 
-static bool in_vdso(struct remote *r)
+/*
+ * The end of the last page, behind the file, is free for bridges. It has several places, used in turn: one
+ * that a tracer left behind when it was killed may still be on a thread's way home, under a signal handler
+ * for instance. The one behind that which is taken is always empty, to tell whose turn it is next.
+ */
+static uint64_t next_bridge(const uint8_t *theirs, size_t from, size_t to)
+{
+	static const uint8_t zeroes[ARCH_BRIDGE_MAX_BYTES];
+	size_t at = from;
+
+	if (from + ARCH_BRIDGE_MAX_BYTES > to)
+		return 0;
+	while (at + 2 * ARCH_BRIDGE_MAX_BYTES <= to && memcmp(theirs + at, zeroes, sizeof(zeroes)))
+		at += ARCH_BRIDGE_MAX_BYTES;
+	return at;
+}
+
+static int clear_next_bridge(struct remote *r, uint64_t addr, size_t from, size_t to, struct err *err)
+{
+	static const uint8_t zeroes[ARCH_BRIDGE_MAX_BYTES];
+	uint64_t next = r->mm->bridge + ARCH_BRIDGE_MAX_BYTES;
+
+	if (next + ARCH_BRIDGE_MAX_BYTES > addr + to)
+		next = addr + from;
+	if (area_mem_fd(r, err) < 0)
+		return -1;
+	if (pwrite(r->mm->mem_fd, zeroes, sizeof(zeroes), next) != sizeof(zeroes))
+		return err_sys(err, "writing to the vdso of task %d", r->tid);
+	return 0;
+}
+
+/* 1: found, 0: it has none, or another one. */
+static int in_vdso(struct remote *r, struct err *err)
 {
 	struct vdso own = own_vdso();
 	uint64_t addr = own.image ? vdso_of(r->tid) : 0;
-	uint8_t theirs[own.elf_bytes ? own.elf_bytes : 1];
-	size_t free_at = (own.elf_bytes + 15) & ~15UL;
-	struct iovec here = {theirs, own.elf_bytes}, there = {(void *)addr, own.elf_bytes};
+	size_t whole_bytes = PAGES(own.elf_bytes);
+	uint8_t theirs[VDSO_MAX_BYTES];
+	struct iovec here = {theirs, whole_bytes}, there = {(void *)addr, whole_bytes};
+	uint64_t bridge;
 	ssize_t at;
 
-	if (!addr || process_vm_readv(r->tid, &here, 1, &there, 1, 0) != (ssize_t)own.elf_bytes ||
+	if (!addr || whole_bytes > sizeof(theirs) ||
+	    process_vm_readv(r->tid, &here, 1, &there, 1, 0) != (ssize_t)whole_bytes ||
 	    memcmp(theirs, own.image, own.elf_bytes))
-		return false;
+		return 0;
 	at = arch_find_syscall(own.image, own.elf_bytes);
 	if (at < 0)
-		return false;
+		return 0;
 	r->mm->call_ip = addr + at;
-	if (free_at / PAGE_BYTES == (free_at + ARCH_BRIDGE_MAX_BYTES - 1) / PAGE_BYTES)
-		r->mm->bridge = addr + free_at;
-	return true;
+	bridge = next_bridge(theirs, own.elf_bytes, whole_bytes);
+	if (!bridge || r->kind != REMOTE_LIVING)
+		return 1;
+	r->mm->bridge = addr + bridge;
+	return clear_next_bridge(r, addr, own.elf_bytes, whole_bytes, err) < 0 ? -1 : 1;
+}
+
+static bool same_bytes(pid_t tid, uint64_t addr, const void *p, size_t len_bytes)
+{
+	uint8_t theirs[64];
+	struct iovec here = {theirs, len_bytes}, there = {(void *)addr, len_bytes};
+
+	return process_vm_readv(tid, &here, 1, &there, 1, 0) == (ssize_t)len_bytes &&
+	       !memcmp(theirs, p, len_bytes);
+}
+
+/* Only if the place within the page fits, memory has to be read. */
+bool code_is_ours(const struct remote *r)
+{
+	struct vdso own = own_vdso();
+	uint64_t ip = arch_regs_ip(r->own), in_page = ip % PAGE_BYTES, page = ip - in_page;
+	size_t tail = own.elf_bytes % PAGE_BYTES;
+
+	if (in_page < AREA_BLOB_BYTES && same_bytes(r->tid, page, remote_blob, 64))
+		return true;
+	return own.image && in_page >= tail && tail >= 64 &&
+	       same_bytes(r->tid, page + tail - 64, own.image + own.elf_bytes - 64, 64);
 }
 
 static bool in_mapping(struct remote *r, uint64_t start, uint64_t end)
@@ -90,10 +150,12 @@ int code_find(struct remote *r, struct err *err)
 	_file_ FILE *maps = NULL;
 	char line[512], flags[8];
 	uint64_t start, end;
+	int found;
 
 	r->mm->call_ip = r->mm->bridge = 0;
-	if (in_vdso(r))
-		return 0;
+	found = in_vdso(r, err);
+	if (found)
+		return found < 0 ? -1 : 0;
 	maps = fopen(path, "re");
 	if (!maps)
 		return err_sys(err, "%s", path);

@@ -38,7 +38,9 @@ static int send_one(int sock, const int *fds, size_t nr, struct err *err)
 		char room[CMSG_SPACE(FDS_A_MESSAGE * sizeof(int))];
 	} control = {0};
 	struct iovec iov = {(char[]){0}, 1};
-	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
+	struct msghdr m = {.msg_iov = &iov,
+			   .msg_iovlen = 1,
+			   .msg_control = &control,
 			   .msg_controllen = CMSG_SPACE(nr * sizeof(int))};
 	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
 
@@ -53,13 +55,16 @@ static int send_one(int sock, const int *fds, size_t nr, struct err *err)
 
 static void add_receive(struct remote_batch *b, int sock, size_t *ret_at)
 {
-	struct fd_message m = {.header = {.msg_iovlen = 1, .msg_controllen = sizeof(m.control)}, .iov = {.iov_len = 1}};
+	struct fd_message m = {.header = {.msg_iovlen = 1, .msg_controllen = sizeof(m.control)},
+			       .iov = {.iov_len = 1}};
 	size_t at = remote_batch_data(b, &m, sizeof(m));
 
-	remote_batch_pointer(b, at + offsetof(struct fd_message, header.msg_iov), at + offsetof(struct fd_message, iov));
+	remote_batch_pointer(b, at + offsetof(struct fd_message, header.msg_iov),
+			     at + offsetof(struct fd_message, iov));
 	remote_batch_pointer(b, at + offsetof(struct fd_message, header.msg_control),
 			     at + offsetof(struct fd_message, control));
-	remote_batch_pointer(b, at + offsetof(struct fd_message, iov.iov_base), at + offsetof(struct fd_message, byte));
+	remote_batch_pointer(b, at + offsetof(struct fd_message, iov.iov_base),
+			     at + offsetof(struct fd_message, byte));
 	remote_call(b, "recvmsg", 0, SYS_recvmsg, ra_num(sock), ra_data(at), ra_num(0));
 	*ret_at = at;
 }
@@ -69,15 +74,16 @@ static int take_numbers(const struct remote_batch *b, size_t at, size_t nr, int 
 	const struct fd_message *m = remote_batch_out(b, at);
 	const struct cmsghdr *c = &m->control.align;
 
-	if (m->header.msg_controllen < sizeof(*c) || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS ||
-	    c->cmsg_len != CMSG_LEN(nr * sizeof(int)))
+	if (m->header.msg_controllen < sizeof(*c) || c->cmsg_level != SOL_SOCKET ||
+	    c->cmsg_type != SCM_RIGHTS || c->cmsg_len != CMSG_LEN(nr * sizeof(int)))
 		return err_set(err, ERR_RESOURCES, "the task has no room for %zu more descriptors", nr);
 	memcpy(ret_fds, CMSG_DATA(c), nr * sizeof(int));
 	return 0;
 }
 
 /* Up to MESSAGES messages: all are sent, then all are received in one batch. */
-static int send_round(struct remote *r, int ours, int theirs, const int *fds, size_t nr, int *ret_fds, struct err *err)
+static int send_round(struct remote *r, int ours, int theirs, const int *fds, size_t nr, int *ret_fds,
+		      struct err *err)
 {
 	struct remote_batch *b = remote_batch_new();
 	size_t at[MESSAGES], nr_messages = 0;
@@ -100,8 +106,8 @@ static int make_pair(struct remote *r, int ret_pair[2], struct err *err)
 	size_t pair = remote_batch_data(b, NULL, 2 * sizeof(int));
 	int failed;
 
-	remote_call(b, "socketpair", 0, SYS_socketpair, ra_num(AF_UNIX), ra_num(SOCK_SEQPACKET | SOCK_CLOEXEC), ra_num(0),
-		    ra_data(pair));
+	remote_call(b, "socketpair", 0, SYS_socketpair, ra_num(AF_UNIX),
+		    ra_num(SOCK_SEQPACKET | SOCK_CLOEXEC), ra_num(0), ra_data(pair));
 	failed = remote_batch_run(r, b, err);
 	if (!failed)
 		memcpy(ret_pair, remote_batch_out(b, pair), 2 * sizeof(int));

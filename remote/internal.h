@@ -12,12 +12,13 @@ struct remote_mm {
 	int mem_fd; /* /proc/PID/mem: writes where the task itself must not */
 	struct {
 		uint64_t start, end;
-	} main;		      /* code first, then what the areas of threads and batches are cut from; 0: none yet */
-	uint64_t next, limit; /* what is left to cut */
+	} main; /* code first, then what the areas of threads and batches are cut from; 0: none yet */
+	uint64_t next, limit;	      /* what is left to cut */
 	VEC(struct remote_span) more; /* mapped when that was used up */
-	bool writable;	      /* main: not so at first, since some tasks must not map writable code */
-	uint64_t call_ip;     /* a system call instruction: in the task's own code, or in the blob (REMOTE_BORN) */
-	uint64_t bridge;      /* room for a bridge in its vdso, 0: none */
+	bool writable;		      /* main: not so at first, since some tasks must not map writable code */
+	uint64_t
+		call_ip; /* a system call instruction: in the task's own code, or in the blob (REMOTE_BORN) */
+	uint64_t bridge; /* room for a bridge in its vdso, 0: none */
 };
 
 struct remote_span {
@@ -29,8 +30,8 @@ struct remote {
 	enum remote_kind kind;
 	int group_stop;
 	bool gone;
-	bool away;    /* its registers are ours: it has run something, or is about to */
-	bool in_loop; /* it waits in the blob for the next batch */
+	bool away;	       /* its registers are ours: it has run something, or is about to */
+	bool in_loop;	       /* it waits in the blob for the next batch */
 	struct arch_regs *own; /* as found */
 	uint64_t sigmask;
 	struct remote_mm *mm;
@@ -50,21 +51,27 @@ struct stop {
 	pid_t pid; /* STOP_CHILD */
 };
 
-struct stop stop_of(pid_t tid, int status);
+/* 1 if there is one, else (with flags WNOHANG) 0. Takes a thread's death, but no other stop. */
+int stop_look(pid_t tid, int flags, struct stop *ret);
 /* Blocks. A death sets r->gone and is an error. */
 int stop_wait(struct remote *r, struct stop *ret, struct err *err);
-int stop_resume(struct remote *r, int request, int sig, struct err *err); /* request: PTRACE_CONT, PTRACE_SYSCALL */
+int stop_resume(struct remote *r, int request, int sig,
+		struct err *err); /* request: PTRACE_CONT, PTRACE_SYSCALL */
+/* After a failure: if it was because the task was killed, says so instead. Returns -1. */
+int stop_explain(struct remote *r, struct err *err);
 int stop_sigmask(struct remote *r, uint64_t mask, struct err *err);
 
 /*
- * One system call at an instruction of the task's own code (through a bridge there for living tasks). In steps so that many
- * tasks can be under way at once; afterwards the thread is in a signal-type stop, from where it can go anywhere.
+ * One system call at an instruction of the task's own code (through a bridge there for living tasks). In
+ * steps so that many tasks can be under way at once; afterwards the thread is in a signal-type stop, from
+ * where it can go anywhere.
  */
 struct stop_way {
 	int stop_signal;  /* 0: by stops around the call */
 	uint64_t stop_ip; /* else where the thread gets it */
 };
-int stop_call_start(struct remote *r, long nr, const uint64_t arg[6], struct stop_way *ret_way, struct err *err);
+int stop_call_start(struct remote *r, long nr, const uint64_t arg[6], struct stop_way *ret_way,
+		    struct err *err);
 int stop_call_end(struct remote *r, const struct stop_way *way, int64_t *ret_result, struct err *err);
 int stop_call(struct remote *r, long nr, const uint64_t arg[6], int64_t *ret_result, struct err *err);
 /* From the stop at a batch's end to one in which nothing in the living task is changed but its registers. */
@@ -76,9 +83,13 @@ int stop_home(struct remote *r, struct err *err);
 
 /* Fills call_ip and bridge of r->mm. */
 int code_find(struct remote *r, struct err *err);
+/* Was the thread found in code of ours, on its way home from a tracer that was killed? */
+bool code_is_ours(const struct remote *r);
 
 /* --- area.c: our mappings in the task --- */
 
+extern const uint8_t remote_blob[], remote_blob_end[];
+#define AREA_BLOB_BYTES ((size_t)(remote_blob_end - remote_blob))
 #define AREA_CODE_BYTES 4096
 
 struct remote_mm *area_mm_new(void);

@@ -30,7 +30,8 @@ static size_t by_vm(struct remote *r, vm_fn *fn, uint64_t addr, char *p, size_t 
 	size_t done = 0;
 
 	while (done < len_bytes) {
-		struct iovec here = {p + done, len_bytes - done}, there = {(void *)(addr + done), len_bytes - done};
+		struct iovec here = {p + done, len_bytes - done},
+			     there = {(void *)(addr + done), len_bytes - done};
 		ssize_t got = fn(r->tid, &here, 1, &there, 1, 0);
 
 		if (got <= 0)

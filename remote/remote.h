@@ -14,33 +14,37 @@
 
 struct remote; /* one thread */
 
-/* REMOTE_BORN: a task being built (restore): dies with us (PTRACE_O_EXITKILL), has no own registers to go back to. */
+/* REMOTE_BORN: a task being built (restore): dies with us (PTRACE_O_EXITKILL), has no own registers to go
+ * back to. */
 enum remote_kind { REMOTE_LIVING, REMOTE_BORN };
 
 /*
- * Stops threads where they are. Seizes all, then interrupts all, then waits for all (1000 tasks in 7 ms). A thread that
- * vanished meanwhile gives a NULL in its place. On failure nothing stays seized.
- * Seccomp filters are suspended while we hold a thread (PTRACE_O_SUSPEND_SECCOMP).
+ * Stops threads where they are. Seizes all, then interrupts all, then waits for all (1000 tasks in 7 ms). A
+ * thread that vanished meanwhile gives a NULL in its place. On failure nothing stays seized. Seccomp filters
+ * are suspended while we hold a thread (PTRACE_O_SUSPEND_SECCOMP).
  */
 int remote_seize(const pid_t *tids, size_t nr, enum remote_kind kind, struct remote **ret, struct err *err);
 
 pid_t remote_tid(const struct remote *r);
 /* arch_thread_collect for a thread in our hands: its own registers, whatever ran in it meanwhile. */
 int remote_collect_regs(struct remote *r, struct regs_obj *ret, struct err *err);
-/* The event of the stop we found it in: 0, or SIGSTOP-like job-control stop signal if it was in a group stop. */
+/* The event of the stop we found it in: 0, or SIGSTOP-like job-control stop signal if it was in a group stop.
+ */
 int remote_group_stop(const struct remote *r);
 /* Signals the thread had blocked when it was seized (while we hold it, all are). */
 uint64_t remote_sigmask(const struct remote *r);
 /* What remote_release gives back; for REMOTE_BORN, whose own mask is of no interest. */
 void remote_set_sigmask(struct remote *r, uint64_t mask);
-void remote_mark_group_leader(struct remote *r, struct remote *leader); /* shares the leader's blob: same mm */
+void remote_mark_group_leader(struct remote *r,
+			      struct remote *leader); /* shares the leader's blob: same mm */
 
 /*
- * Undoes all: scratch and blob unmapped in the task, own registers and signal mask back, detached. For REMOTE_BORN: only
- * detaches, with whatever registers were set. Frees r. A dead task is no error.
+ * Undoes all: scratch and blob unmapped in the task, own registers and signal mask back, detached. For
+ * REMOTE_BORN: only detaches, with whatever registers were set. Frees r. A dead task is no error.
  */
 int remote_release(struct remote *r, struct err *err);
-int remote_release_all(struct remote **r, size_t nr, struct err *err); /* the same, batched where it saves time */
+int remote_release_all(struct remote **r, size_t nr,
+		       struct err *err); /* the same, batched where it saves time */
 
 /* --- memory of the task, by process_vm_readv/writev with /proc/PID/mem where that is refused --- */
 int remote_read(struct remote *r, uint64_t addr, void *p, size_t len_bytes, struct err *err);
@@ -48,7 +52,8 @@ int remote_write(struct remote *r, uint64_t addr, const void *p, size_t len_byte
 
 /* --- batches --- */
 
-/* An argument of a call: a literal, an address in the batch's data, or the result of an earlier call of the batch. */
+/* An argument of a call: a literal, an address in the batch's data, or the result of an earlier call of the
+ * batch. */
 struct remote_arg {
 	enum { RA_LITERAL, RA_DATA, RA_RESULT } kind;
 	uint64_t value; /* literal; offset in the data; index of the call */
@@ -68,53 +73,64 @@ void remote_batch_free(struct remote_batch *b);
 
 /* Data that calls point to. Returns its offset (16-byte aligned). p NULL: zeroed room for results. */
 size_t remote_batch_data(struct remote_batch *b, const void *p, size_t len_bytes);
-/* Has the word at one data offset point to another place in the data, for structures with pointers in them. */
+/* Has the word at one data offset point to another place in the data, for structures with pointers in them.
+ */
 void remote_batch_pointer(struct remote_batch *b, size_t at, size_t to);
-/* Adds a call, returns its index. `what` (static) names it in errors: "mmap heap". Missing arguments are 0. */
+/* Adds a call, returns its index. `what` (static) names it in errors: "mmap heap". Missing arguments are 0.
+ */
 size_t remote_batch_call(struct remote_batch *b, const char *what, unsigned flags, long nr, size_t nr_args,
 			 const struct remote_arg *args);
-#define remote_call(b, what, flags, nr, ...)                                                           \
-	remote_batch_call(b, what, flags, nr,                                                          \
-			  sizeof((struct remote_arg[]){__VA_ARGS__}) / sizeof(struct remote_arg),      \
+#define remote_call(b, what, flags, nr, ...)                                                                 \
+	remote_batch_call(b, what, flags, nr,                                                                \
+			  sizeof((struct remote_arg[]){__VA_ARGS__}) / sizeof(struct remote_arg),            \
 			  (struct remote_arg[]){__VA_ARGS__})
 
 /*
- * Runs all calls in the task, in one resume. Any batch size: the scratch area in the task grows as needed (0.2 ms).
- * Fails with the first call that failed without REMOTE_MAY_FAIL ("mmap heap: Cannot allocate memory").
+ * Runs all calls in the task, in one resume. Any batch size: the scratch area in the task grows as needed
+ * (0.2 ms). Fails with the first call that failed without REMOTE_MAY_FAIL ("mmap heap: Cannot allocate
+ * memory").
  */
 int remote_batch_run(struct remote *r, struct remote_batch *b, struct err *err);
 int64_t remote_batch_result(const struct remote_batch *b, size_t call); /* negative errno */
-const void *remote_batch_out(const struct remote_batch *b, size_t data_offset); /* data as it is after the run */
+const void *remote_batch_out(const struct remote_batch *b,
+			     size_t data_offset); /* data as it is after the run */
 
 /* One call, by the same way. Result or negative errno in *ret. */
-int remote_syscall(struct remote *r, long nr, size_t nr_args, const uint64_t *args, int64_t *ret, struct err *err);
+int remote_syscall(struct remote *r, long nr, size_t nr_args, const uint64_t *args, int64_t *ret,
+		   struct err *err);
 
 /* --- for tasks being built (REMOTE_BORN) --- */
 
 /*
- * Where blob and scratch lie (0, 0: nowhere yet), so that the plan keeps mappings off them; and moving both away. Of a living
- * task: what to take out of its list of mappings (a neighbour may be merged with it there).
+ * Where blob and scratch lie (0, 0: nowhere yet), so that the plan keeps mappings off them; and moving both
+ * away. Of a living task: what to take out of its list of mappings (a neighbour may be merged with it there).
  */
-#define REMOTE_BLOB_BYTES (2 << 20) /* of a task being built; batches beyond about 1.5 MB get a mapping anywhere */
+#define REMOTE_BLOB_BYTES                                                                                    \
+	(2 << 20) /* of a task being built; batches beyond about 1.5 MB get a mapping anywhere */
 void remote_blob_range(const struct remote *r, uint64_t *ret_start, uint64_t *ret_end);
 int remote_blob_move(struct remote *r, uint64_t addr, struct err *err);
-/* A newly seized stub process becomes an empty address space: everything but the blob (put at addr) is unmapped. */
+/* A newly seized stub process becomes an empty address space: everything but the blob (put at addr) is
+ * unmapped. */
 int remote_make_empty(struct remote *r, uint64_t addr, struct err *err);
 
 struct clone_args; /* linux/sched.h */
 /*
- * clone3 in r; the child arrives seized and stopped in the blob, ready for batches. Without CLONE_VM it has its own copy of the
- * blob at the same place; with CLONE_VM (a thread) it gets a scratch of its own. set_tid points to our memory.
+ * clone3 in r; the child arrives seized and stopped in the blob, ready for batches. Without CLONE_VM it has
+ * its own copy of the blob at the same place; with CLONE_VM (a thread) it gets a scratch of its own. set_tid
+ * points to our memory.
  */
 int remote_clone(struct remote *r, const struct clone_args *args, struct remote **ret_child, struct err *err);
 
-/* exit_group(status) in r: does not wait for its end, which waitpid(tid, __WALL) reports. r must still be released. */
+/* exit_group(status) in r: does not wait for its end, which waitpid(tid, __WALL) reports. r must still be
+ * released. */
 void remote_exit(struct remote *r, int status);
 
-/* Sends descriptors into the task: returns the numbers they got there, in ret_fds[nr] (any number, 253 a message). */
+/* Sends descriptors into the task: returns the numbers they got there, in ret_fds[nr] (any number, 253 a
+ * message). */
 int remote_send_fds(struct remote *r, const int *fds, size_t nr, int *ret_fds, struct err *err);
 
-/* The last step: blob and scratch unmapped (by the final call itself), the thread left in a stop where arch_thread_restore works. */
+/* The last step: blob and scratch unmapped (by the final call itself), the thread left in a stop where
+ * arch_thread_restore works. */
 int remote_finish(struct remote *r, struct err *err);
 
 #endif

@@ -10,8 +10,10 @@
 
 #include "remote/internal.h"
 
-#define STOP_TIMEOUT_MS 3000 /* a task in an uninterruptible sleep, or that waits for its vfork child, does not stop */
-#define POLL_NS		20000
+#define STOP_TIMEOUT_MS                                                                                      \
+	3000 /* a task in an uninterruptible sleep, or that waits for its vfork child, does not stop */
+#define DEATH_TIMEOUT_MS 1000
+#define POLL_NS		 20000
 
 #define OPTIONS_ALL  PTRACE_O_TRACESYSGOOD
 #define OPTIONS_BORN (PTRACE_O_EXITKILL | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE)
@@ -52,34 +54,28 @@ static int seize(pid_t tid, enum remote_kind kind, struct remote **ret, struct e
 	return 0;
 }
 
-static pid_t wait_until(pid_t tid, int *ret_status, int64_t deadline_ns)
+static bool look_until(pid_t tid, int64_t deadline_ns, struct stop *ret)
 {
 	const struct timespec pause = {.tv_nsec = POLL_NS};
 
-	for (;;) {
-		pid_t pid = waitpid(tid, ret_status, __WALL | WNOHANG);
-
-		if (pid != 0 && !(pid < 0 && errno == EINTR))
-			return pid;
-		if (pid == 0 && io_now_ns() > deadline_ns)
-			return 0;
+	while (!stop_look(tid, WNOHANG, ret)) {
+		if (io_now_ns() > deadline_ns)
+			return false;
 		nanosleep(&pause, NULL);
 	}
+	return true;
 }
 
-/* Up to the stop that the interrupt makes; what comes before it (a signal being delivered) takes its course. */
-static int arrive(struct remote *r, struct err *err)
+/* Up to the stop that the interrupt makes; what comes before it (a signal being delivered) takes its course.
+ */
+static int wait_for_stop(struct remote *r, int64_t deadline_ns, struct err *err)
 {
-	int64_t deadline_ns = io_now_ns() + STOP_TIMEOUT_MS * 1000000LL;
 	struct stop stop;
-	int status;
-	pid_t pid;
 
 	for (;;) {
-		pid = wait_until(r->tid, &status, deadline_ns);
-		if (pid == 0)
-			return err_set(err, ERR_SYSTEM, "task %d does not stop within %d ms", r->tid, STOP_TIMEOUT_MS);
-		stop = pid < 0 ? (struct stop){STOP_GONE, 0, 0} : stop_of(r->tid, status);
+		if (!look_until(r->tid, deadline_ns, &stop))
+			return err_set(err, ERR_SYSTEM, "task %d does not stop within %d ms", r->tid,
+				       STOP_TIMEOUT_MS);
 		if (stop.kind == STOP_GONE) {
 			r->gone = true;
 			return 0;
@@ -95,6 +91,26 @@ static int arrive(struct remote *r, struct err *err)
 	return arch_regs_get(r->tid, r->own, err);
 }
 
+/* A thread that another tracer's death left in our code is let go on until it is home. */
+static int arrive(struct remote *r, struct err *err)
+{
+	const struct timespec pause = {.tv_nsec = POLL_NS};
+	int64_t deadline_ns = io_now_ns() + STOP_TIMEOUT_MS * 1000000LL;
+
+	for (;;) {
+		if (wait_for_stop(r, deadline_ns, err) < 0)
+			return -1;
+		if (r->gone || r->kind == REMOTE_BORN || !code_is_ours(r))
+			return 0;
+		if (io_now_ns() > deadline_ns)
+			return err_set(err, ERR_SYSTEM, "task %d: an earlier visit does not end", r->tid);
+		if (stop_resume(r, PTRACE_CONT, 0, err) < 0)
+			return r->gone ? 0 : -1;
+		nanosleep(&pause, NULL);
+		ptrace(PTRACE_INTERRUPT, r->tid, 0, 0);
+	}
+}
+
 static void drop(struct remote *r)
 {
 	if (r->mm)
@@ -104,24 +120,45 @@ static void drop(struct remote *r)
 	free(r);
 }
 
-/* Also works on a thread that has not stopped yet: it is detached as soon as it has. */
-static void detach(struct remote *r)
+/*
+ * Lets go. One that cannot be detached is being killed; its end must be taken, or its parent would never see
+ * it. A leader's end comes after that of its threads, so they are waited for together.
+ */
+static void detach_all(struct remote **rs, size_t nr)
 {
-	if (r->gone || ptrace(PTRACE_DETACH, r->tid, 0, 0) == 0)
-		return;
-	waitpid(r->tid, NULL, __WALL | WNOHANG); /* dead: take its end */
+	const struct timespec pause = {.tv_nsec = POLL_NS};
+	int64_t deadline_ns = io_now_ns() + DEATH_TIMEOUT_MS * 1000000LL;
+	size_t nr_dying = 0;
+	struct stop stop;
+
+	for (size_t i = 0; i < nr; i++) {
+		if (!rs[i] || rs[i]->gone)
+			continue;
+		rs[i]->gone = ptrace(PTRACE_DETACH, rs[i]->tid, 0, 0) == 0;
+		nr_dying += !rs[i]->gone;
+	}
+	while (nr_dying && io_now_ns() < deadline_ns) {
+		for (size_t i = 0; i < nr; i++) {
+			if (!rs[i] || rs[i]->gone || !stop_look(rs[i]->tid, WNOHANG, &stop))
+				continue;
+			rs[i]->gone = stop.kind == STOP_GONE;
+			nr_dying -= rs[i]->gone;
+		}
+		if (nr_dying)
+			nanosleep(&pause, NULL);
+	}
 }
 
 static void let_all_go(struct remote **r, size_t nr)
 {
 	int64_t deadline_ns = io_now_ns() + STOP_TIMEOUT_MS * 1000000LL;
-	int status;
+	struct stop stop;
 
 	for (size_t i = 0; i < nr; i++) {
 		if (!r[i])
 			continue;
-		if (ptrace(PTRACE_DETACH, r[i]->tid, 0, 0) < 0 && wait_until(r[i]->tid, &status, deadline_ns) > 0)
-			detach(r[i]);
+		if (look_until(r[i]->tid, deadline_ns, &stop) && stop.kind != STOP_GONE)
+			ptrace(PTRACE_DETACH, r[i]->tid, 0, stop.kind == STOP_SIGNAL ? (long)stop.sig : 0);
 		drop(r[i]);
 		r[i] = NULL;
 	}
@@ -217,8 +254,9 @@ static int unmap_start(struct remote *r, struct stop_way *ret_way, struct err *e
 		if (stop_call(r, SYS_munmap, arg, &ignored, err) < 0)
 			return -1;
 	}
-	return stop_call_start(r, SYS_munmap, (const uint64_t[6]){mm->main.start, mm->main.end - mm->main.start},
-			       ret_way, err);
+	return stop_call_start(r, SYS_munmap,
+			       (const uint64_t[6]){mm->main.start, mm->main.end - mm->main.start}, ret_way,
+			       err);
 }
 
 /* The bridge is wiped out only when nothing leads over it any more. */
@@ -238,7 +276,7 @@ static int unmap_end(struct remote *r, const struct stop_way *way, struct err *e
 /* A dead task is no error; of the others the first error is reported, and all are let go anyway. */
 static void note(struct remote *r, int failed, struct err *first, int *result, const struct err *now)
 {
-	if (!failed || r->gone || *result < 0)
+	if (!failed || r->gone || now->sys_errno == ESRCH || *result < 0)
 		return;
 	*first = *now;
 	*result = -1;
@@ -251,7 +289,8 @@ int remote_release_all(struct remote **rs, size_t nr, struct err *err)
 	struct err now;
 	int result = 0;
 
-	for (size_t i = 0; i < nr; i++) { /* threads whose address space has others in our hands just go home */
+	for (size_t i = 0; i < nr;
+	     i++) { /* threads whose address space has others in our hands just go home */
 		struct remote *r = rs[i];
 
 		if (!r || r->gone)
@@ -270,11 +309,10 @@ int remote_release_all(struct remote **rs, size_t nr, struct err *err)
 	for (size_t i = 0; i < nr; i++)
 		if (last[i] && !rs[i]->gone)
 			note(rs[i], unmap_end(rs[i], &way[i], &now), err, &result, &now);
+	detach_all(rs, nr);
 	for (size_t i = 0; i < nr; i++) {
-		if (!rs[i])
-			continue;
-		detach(rs[i]);
-		drop(rs[i]);
+		if (rs[i])
+			drop(rs[i]);
 		rs[i] = NULL;
 	}
 	return result;

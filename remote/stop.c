@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Resuming a thread and waiting for what it does. Nothing here forces a SIGTRAP: that would reset its action. */
+/* Resuming a thread and waiting for what it does. Nothing here forces a SIGTRAP: that would reset its action.
+ */
 #include <errno.h>
 #include <signal.h>
 #include <sys/ptrace.h>
@@ -8,14 +9,14 @@
 
 #include "remote/internal.h"
 
-struct stop stop_of(pid_t tid, int status)
+static struct stop stop_of(pid_t tid, const siginfo_t *info)
 {
-	int sig = WSTOPSIG(status);
+	int sig = info->si_status & 0xff;
 	unsigned long pid = 0;
 
-	if (!WIFSTOPPED(status))
-		return (struct stop){STOP_GONE, WIFSIGNALED(status) ? WTERMSIG(status) : 0, 0};
-	switch (status >> 16) {
+	if (info->si_code != CLD_TRAPPED)
+		return (struct stop){STOP_GONE, info->si_code == CLD_EXITED ? 0 : sig, 0};
+	switch (info->si_status >> 8) {
 	case 0:
 		if (sig == (SIGTRAP | 0x80)) /* PTRACE_O_TRACESYSGOOD */
 			return (struct stop){STOP_CALL, 0, 0};
@@ -30,6 +31,28 @@ struct stop stop_of(pid_t tid, int status)
 	}
 }
 
+/*
+ * Looks at a stop without taking it (WNOWAIT): when a tracer dies that has taken a signal stop, the kernel
+ * drops the signal; one that was not taken is delivered (ptrace_stop and wait_task_stopped of the kernel, by
+ * way of the thread's exit_code).
+ */
+int stop_look(pid_t tid, int flags, struct stop *ret)
+{
+	siginfo_t info = {0};
+
+	while (waitid(P_PID, tid, &info, WEXITED | WSTOPPED | WNOWAIT | __WALL | flags) < 0)
+		if (errno != EINTR) {
+			*ret = (struct stop){STOP_GONE, 0, 0};
+			return 1;
+		}
+	if (!info.si_pid)
+		return 0;
+	*ret = stop_of(tid, &info);
+	if (ret->kind == STOP_GONE)
+		waitpid(tid, NULL, __WALL | WNOHANG);
+	return 1;
+}
+
 static int gone(struct remote *r, int sig, struct err *err)
 {
 	r->gone = true;
@@ -41,15 +64,8 @@ static int gone(struct remote *r, int sig, struct err *err)
 int stop_wait(struct remote *r, struct stop *ret, struct err *err)
 {
 	struct stop stop;
-	int status;
-	pid_t pid;
 
-	do
-		pid = waitpid(r->tid, &status, __WALL);
-	while (pid < 0 && errno == EINTR);
-	if (pid < 0)
-		return gone(r, 0, err);
-	stop = stop_of(r->tid, status);
+	stop_look(r->tid, 0, &stop);
 	if (stop.kind == STOP_GONE)
 		return gone(r, stop.sig, err);
 	*ret = stop;
@@ -65,6 +81,15 @@ int stop_resume(struct remote *r, int request, int sig, struct err *err)
 	if (errno == ESRCH) /* killed meanwhile: take its end */
 		return stop_wait(r, &stop, err) < 0 ? -1 : gone(r, 0, err);
 	return err_sys(err, "resuming task %d", r->tid);
+}
+
+int stop_explain(struct remote *r, struct err *err)
+{
+	struct stop stop;
+
+	if (!r->gone && stop_look(r->tid, WNOHANG, &stop) && stop.kind == STOP_GONE)
+		return gone(r, stop.sig, err);
+	return -1;
 }
 
 int stop_sigmask(struct remote *r, uint64_t mask, struct err *err)
@@ -90,8 +115,8 @@ static int wait_for(struct remote *r, enum stop_kind kind, int request, struct e
 }
 
 /*
- * A signal that is harmless even if the task has a handler for it (they only tell to look at something) and that nobody
- * waits for here, since it is not blocked; 0: there is none.
+ * A signal that is harmless even if the task has a handler for it (they only tell to look at something) and
+ * that nobody waits for here, since it is not blocked; 0: there is none.
  */
 static int harmless_signal(uint64_t sigmask)
 {
@@ -119,10 +144,11 @@ static int put_bridge(struct remote *r, struct stop_way *ret, struct err *err)
 }
 
 /*
- * The order matters: if we die between any two steps, what the thread then does must lead it home. So the bridge is there
- * before it is jumped to, and signals are blocked only when the bridge will unblock them.
+ * The order matters: if we die between any two steps, what the thread then does must lead it home. So the
+ * bridge is there before it is jumped to, and signals are blocked only when the bridge will unblock them.
  */
-int stop_call_start(struct remote *r, long nr, const uint64_t arg[6], struct stop_way *ret_way, struct err *err)
+int stop_call_start(struct remote *r, long nr, const uint64_t arg[6], struct stop_way *ret_way,
+		    struct err *err)
 {
 	bool bridged = r->kind == REMOTE_LIVING && r->mm->bridge;
 	_free_ struct arch_regs *regs = NULL;
@@ -153,18 +179,20 @@ static int end_by_signal(struct remote *r, const struct stop_way *way, int64_t *
 	for (;;) {
 		if (stop_wait(r, &stop, err) < 0 || arch_regs_get(r->tid, regs, err) < 0)
 			return -1;
-		if (stop.kind == STOP_SIGNAL && stop.sig == way->stop_signal && arch_regs_ip(regs) == way->stop_ip)
+		if (stop.kind == STOP_SIGNAL && stop.sig == way->stop_signal &&
+		    arch_regs_ip(regs) == way->stop_ip)
 			break;
 		if (stop_resume(r, PTRACE_CONT, stop.kind == STOP_SIGNAL ? stop.sig : 0, err) < 0)
 			return -1;
 	}
+	waitpid(r->tid, NULL, __WALL | WNOHANG); /* taken: if we die now it is dropped, not delivered */
 	*ret_result = arch_bridge_result(regs);
 	return 0;
 }
 
 /*
- * The call is caught where it begins, and interrupted: that takes effect when it returns. Calls that are made in this way
- * do not sleep for anything it could cut short.
+ * The call is caught where it begins, and interrupted: that takes effect when it returns. Calls that are made
+ * in this way do not sleep for anything it could cut short.
  */
 static int run_next_call(struct remote *r, struct err *err)
 {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Two ways for a thread to go back to its own registers by itself: rt_sigreturn, and a bridge. And the vdso's place. */
+/* Two ways for a thread to go back to its own registers by itself: rt_sigreturn, and a bridge. And the vdso's
+ * place. */
 #include <asm/prctl.h>
 #include <elf.h>
 #include <errno.h>
@@ -16,7 +17,8 @@
 #define NT_X86_SHSTK 0x204
 #endif
 
-/* struct rt_sigframe of arch/x86/include/asm/sigframe.h; what rt_sigreturn does not read is left out at the end */
+/* struct rt_sigframe of arch/x86/include/asm/sigframe.h; what rt_sigreturn does not read is left out at the
+ * end */
 struct frame {
 	uint64_t pretcode;
 	struct {
@@ -71,9 +73,9 @@ static void fill_context(struct frame *f, const struct user_regs_struct *u, uint
 }
 
 /*
- * The frame's extended state must not be longer than the thread's own buffer in the kernel, or all but the legacy part is
- * ignored (check_xstate_in_sigframe of fpu/signal.c). ptrace shows the longest there could be; the difference is AMX tile
- * data, which only those have room for who use it.
+ * The frame's extended state must not be longer than the thread's own buffer in the kernel, or all but the
+ * legacy part is ignored (check_xstate_in_sigframe of fpu/signal.c). ptrace shows the longest there could be;
+ * the difference is AMX tile data, which only those have room for who use it.
  */
 static int put_extended(pid_t tid, struct buf *out, struct err *err)
 {
@@ -110,11 +112,12 @@ static int refuse_shadow_stack(pid_t tid, struct err *err)
 	return err_set(err, ERR_OBSTACLES, "task %d has a shadow stack", tid);
 }
 
-int arch_frame_make(pid_t tid, const struct arch_regs *regs, uint64_t sigmask, uint64_t addr, struct arch_frame *ret,
-		    struct err *err)
+int arch_frame_make(pid_t tid, const struct arch_regs *regs, uint64_t sigmask, uint64_t addr,
+		    struct arch_frame *ret, struct err *err)
 {
 	size_t head_bytes = (sizeof(struct frame) + 63) & ~63ULL;
-	struct arch_frame made = {.sp = addr + sizeof(uint64_t)}; /* as if the handler had returned over pretcode */
+	struct arch_frame made = {.sp = addr +
+					sizeof(uint64_t)}; /* as if the handler had returned over pretcode */
 	struct user_regs_struct u = regs->u;
 	struct frame f = {0};
 
@@ -144,7 +147,8 @@ static void put(struct arch_bridge *b, const void *p, size_t len_bytes)
 	b->len_bytes += len_bytes;
 }
 
-static void put_load(struct arch_bridge *b, uint8_t rex, uint8_t opcode, uint64_t value) /* movabs $value, %reg */
+static void put_load(struct arch_bridge *b, uint8_t rex, uint8_t opcode,
+		     uint64_t value) /* movabs $value, %reg */
 {
 	put(b, (const uint8_t[]){rex, opcode}, 2);
 	put(b, &value, sizeof(value));
@@ -154,28 +158,38 @@ static void put_load(struct arch_bridge *b, uint8_t rex, uint8_t opcode, uint64_
 static void put_stop(struct arch_bridge *b, int stop_signal)
 {
 	const uint8_t code[] = {
-		0x48, 0x89, 0xc3,				    /* mov %rax, %rbx */
-		0xb8, SYS_getpid, 0, 0, 0, 0x0f, 0x05, 0x89, 0xc7,  /* mov $39, %eax; syscall; mov %eax, %edi */
-		0xb8, SYS_gettid, 0, 0, 0, 0x0f, 0x05, 0x89, 0xc6,  /* mov $186, %eax; syscall; mov %eax, %esi */
-		0xba, stop_signal, 0, 0, 0,			    /* mov $signal, %edx */
-		0xb8, SYS_tgkill, 0, 0, 0, 0x0f, 0x05,		    /* mov $234, %eax; syscall */
+		0x48, 0x89,	   0xc3, /* mov %rax, %rbx */
+		0xb8, SYS_getpid,  0,	 0, 0, 0x0f, 0x05,
+		0x89, 0xc7, /* mov $39, %eax; syscall; mov %eax, %edi */
+		0xb8, SYS_gettid,  0,	 0, 0, 0x0f, 0x05,
+		0x89, 0xc6,				   /* mov $186, %eax; syscall; mov %eax, %esi */
+		0xba, stop_signal, 0,	 0, 0,		   /* mov $signal, %edx */
+		0xb8, SYS_tgkill,  0,	 0, 0, 0x0f, 0x05, /* mov $234, %eax; syscall */
 	};
 
 	put(b, code, sizeof(code));
 }
 
-void arch_bridge_make(pid_t tid, const struct arch_regs *regs, uint64_t sigmask, int stop_signal, uint64_t addr,
-		      struct arch_bridge *ret)
+void arch_bridge_make(pid_t tid, const struct arch_regs *regs, uint64_t sigmask, int stop_signal,
+		      uint64_t addr, struct arch_bridge *ret)
 {
 	static const uint8_t call[] = {0x0f, 0x05};
 	static const uint8_t set_mask[] = {
-		0xb8, SYS_rt_sigprocmask, 0, 0, 0, /* mov $14, %eax */
-		0xbf, SIG_SETMASK, 0, 0, 0,	   /* mov $2, %edi */
-		0xba, 0, 0, 0, 0,		   /* mov $0, %edx */
-		0x41, 0xba, 8, 0, 0, 0,		   /* mov $8, %r10d */
+		0xb8, SYS_rt_sigprocmask,
+		0,    0,
+		0, /* mov $14, %eax */
+		0xbf, SIG_SETMASK,
+		0,    0,
+		0, /* mov $2, %edi */
+		0xba, 0,
+		0,    0,
+		0, /* mov $0, %edx */
+		0x41, 0xba,
+		8,    0,
+		0,    0, /* mov $8, %r10d */
 	};
-	static const uint8_t lea_mask[] = {0x48, 0x8d, 0x35};	/* lea N(%rip), %rsi */
-	static const uint8_t jump[] = {0xff, 0x25, 8, 0, 0, 0}; /* jmp *8(%rip): over the mask */
+	static const uint8_t lea_mask[] = {0x48, 0x8d, 0x35};		/* lea N(%rip), %rsi */
+	static const uint8_t jump[] = {0xff, 0x25, 8, 0, 0, 0};		/* jmp *8(%rip): over the mask */
 	const uint32_t to_mask = sizeof(call) + 10 * 10 + sizeof(jump); /* from behind the lea */
 	struct user_regs_struct u = regs->u;
 

@@ -1,25 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* General registers, and what an interrupted system call or restartable sequence makes of them. */
+/* General registers. */
 #include <elf.h>
-#include <errno.h>
 #include <linux/rseq.h>
 #include <string.h>
 #include <sys/ptrace.h>
-#include <sys/syscall.h>
 #include <sys/uio.h>
 
 #include "arch/x86/x86.h"
 
-#define CS_64BIT    0x33       /* __USER_CS of arch/x86/include/asm/segment.h */
-#define X32_CALL    0x40000000 /* __X32_SYSCALL_BIT */
-#define CALL_BYTES  2	       /* of a syscall instruction */
-#define I386_BYTES  68	       /* of NT_PRSTATUS for a thread in 32-bit mode */
-
-/* include/linux/errno.h: never seen by programs */
-#define ERESTARTSYS	      512
-#define ERESTARTNOINTR	      513
-#define ERESTARTNOHAND	      514
-#define ERESTART_RESTARTBLOCK 516
+#define CS_64BIT   0x33	      /* __USER_CS of arch/x86/include/asm/segment.h */
+#define X32_CALL   0x40000000 /* __X32_SYSCALL_BIT */
+#define I386_BYTES 68	      /* of NT_PRSTATUS for a thread in 32-bit mode */
 
 const char *arch_name(void)
 {
@@ -96,76 +87,14 @@ void arch_regs_prepare_jump(struct arch_regs *regs, uint64_t ip, uint64_t sp, ui
 
 ssize_t arch_find_syscall(const void *code, size_t len_bytes)
 {
-	const uint8_t *p = memmem(code, len_bytes, "\x0f\x05", CALL_BYTES);
+	const uint8_t *p = memmem(code, len_bytes, "\x0f\x05", X86_CALL_BYTES);
 
 	return p ? p - (const uint8_t *)code : -1;
 }
 
 /*
- * restart_syscall(2) stands for a call whose number only the kernel's restart block still knows. Compilers put the number
- * right before the instruction (mov $nr, %eax); else the arguments tell.
- */
-static long number_behind_restart(pid_t tid, const struct user_regs_struct *u)
-{
-	uint8_t code[8];
-	uint32_t nr;
-
-	errno = 0;
-	*(long *)code = ptrace(PTRACE_PEEKTEXT, tid, u->rip - CALL_BYTES - 6, NULL);
-	memcpy(&nr, code + 2, sizeof(nr));
-	if (!errno && code[1] == 0xb8) {
-		switch (nr) {
-		case SYS_poll:
-		case SYS_nanosleep:
-		case SYS_futex:
-		case SYS_clock_nanosleep:
-			return nr;
-		}
-	}
-	if ((int64_t)u->rdi < 16) /* a clock: processes' clocks have negative numbers */
-		return SYS_clock_nanosleep;
-	return -1;
-}
-
-/* What handle_signal and arch_do_signal_or_restart of arch/x86/kernel/signal.c would do */
-enum arch_restart x86_settle(pid_t tid, struct user_regs_struct *u)
-{
-	enum arch_restart restart;
-	long nr = (int)u->orig_rax;
-
-	if (nr < 0)
-		return ARCH_RESTART_NONE;
-	u->orig_rax = -1;
-	switch ((int64_t)u->rax) {
-	case -ERESTARTNOINTR:
-		restart = ARCH_RESTART_ALWAYS;
-		break;
-	case -ERESTARTSYS:
-		restart = ARCH_RESTART_SA_RESTART;
-		break;
-	case -ERESTARTNOHAND:
-		restart = ARCH_RESTART_NO_HANDLER;
-		break;
-	case -ERESTART_RESTARTBLOCK:
-		restart = ARCH_RESTART_NO_HANDLER;
-		if (nr == SYS_restart_syscall)
-			nr = number_behind_restart(tid, u);
-		break;
-	default:
-		return ARCH_RESTART_NONE;
-	}
-	if (nr < 0) {
-		u->rax = -EINTR;
-		return ARCH_RESTART_NONE;
-	}
-	u->rax = nr;
-	u->rip -= CALL_BYTES;
-	return restart;
-}
-
-/*
- * At a ptrace stop the kernel has not yet looked at the sequence: it does so on the way to user mode, and drops it if the
- * instruction pointer is elsewhere by then (rseq_ip_fixup of kernel/rseq.c).
+ * At a ptrace stop the kernel has not yet looked at the sequence: it does so on the way to user mode, and
+ * drops it if the instruction pointer is elsewhere by then (rseq_ip_fixup of kernel/rseq.c).
  */
 void arch_regs_leave_rseq(pid_t tid, struct arch_regs *regs)
 {

@@ -2,17 +2,15 @@
 /*
  * A thread's registers as an image holds them.
  *
- * general[]: r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx rsi rdi rip rflags rsp fs_base gs_base ds es fs gs, and
- * how an interrupted system call goes on (enum arch_restart; rip is at the instruction then, rax the call's number).
- * sets[0], NT_X86_XSTATE: the XSAVE area in standard format, up to the last component that is in use.
- * sets[1], NT_X86_XSAVE_LAYOUT: where these components lie, since that differs between CPUs; for each four u32
- * (little-endian): feature, length, offset, 0.
+ * general[]: r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx rsi rdi rip rflags rsp fs_base gs_base ds es
+ * fs gs, and how an interrupted system call goes on (enum arch_restart; rip is at the instruction then, rax
+ * the call's number). sets[0], NT_X86_XSTATE: the XSAVE area in standard format, up to the last component
+ * that is in use. sets[1], NT_X86_XSAVE_LAYOUT: where these components lie, since that differs between CPUs;
+ * for each four u32 (little-endian): feature, length, offset, 0.
  */
 #include <elf.h>
-#include <errno.h>
 #include <string.h>
 #include <sys/ptrace.h>
-#include <sys/syscall.h>
 #include <sys/uio.h>
 
 #include "arch/x86/x86.h"
@@ -23,18 +21,15 @@
 #define NT_X86_XSAVE_LAYOUT 0x205
 #endif
 
-#define NR_GENERAL     25
-#define GENERAL_RIP    15
-#define GENERAL_RAX    10
+#define NR_GENERAL	25
 #define GENERAL_RESTART 24
-#define CALL_BYTES     2
 
 static void general_list(struct user_regs_struct *u, unsigned long long *ret_list[NR_GENERAL - 1])
 {
 	unsigned long long *list[] = {
-		&u->r15, &u->r14, &u->r13, &u->r12, &u->rbp, &u->rbx, &u->r11, &u->r10, &u->r9, &u->r8, &u->rax,
-		&u->rcx, &u->rdx, &u->rsi, &u->rdi, &u->rip, &u->eflags, &u->rsp, &u->fs_base, &u->gs_base,
-		&u->ds,	 &u->es,  &u->fs,  &u->gs,
+		&u->r15,    &u->r14, &u->r13,	  &u->r12,     &u->rbp, &u->rbx, &u->r11, &u->r10,
+		&u->r9,	    &u->r8,  &u->rax,	  &u->rcx,     &u->rdx, &u->rsi, &u->rdi, &u->rip,
+		&u->eflags, &u->rsp, &u->fs_base, &u->gs_base, &u->ds,	&u->es,	 &u->fs,  &u->gs,
 	};
 
 	memcpy(ret_list, list, sizeof(list));
@@ -107,17 +102,21 @@ int arch_thread_collect(pid_t tid, struct regs_obj *ret, struct err *err)
 
 static const struct bytes *find_set(const struct regs_obj *regs, uint32_t note)
 {
-	vec_each(set, &regs->sets) if (set->note == note) return &set->content;
+	vec_each(set, &regs->sets)
+		if (set->note == note)
+			return &set->content;
 	return NULL;
 }
 
 /*
- * Goes through the saved components: puts them into `area` (may be NULL) where this CPU has them. False, with the feature,
- * if there is one that this CPU does not know in that size, or that makes no sense; *ret_bad 0 is the latter.
+ * Goes through the saved components: puts them into `area` (may be NULL) where this CPU has them. False, with
+ * the feature, if there is one that this CPU does not know in that size, or that makes no sense; *ret_bad 0
+ * is the latter.
  */
 static bool place_components(const struct regs_obj *regs, uint8_t *area, size_t area_bytes, unsigned *ret_bad)
 {
-	const struct bytes *saved = find_set(regs, NT_X86_XSTATE), *layout = find_set(regs, NT_X86_XSAVE_LAYOUT);
+	const struct bytes *saved = find_set(regs, NT_X86_XSTATE),
+			   *layout = find_set(regs, NT_X86_XSAVE_LAYOUT);
 	struct cur cur;
 	uint64_t seen = XFEATURE_LEGACY, features;
 
@@ -166,20 +165,6 @@ static int restore_extended(pid_t tid, const struct regs_obj *regs, struct err *
 	return 0;
 }
 
-/*
- * Back to what a thread in an interrupted call looks like to the kernel, which decides when it leaves the stop: a signal
- * that is pending then may yet make the call return -EINTR.
- */
-static void interrupt_again(struct user_regs_struct *u, uint64_t restart)
-{
-	static const int error_of[] = {
-		[ARCH_RESTART_ALWAYS] = 513, [ARCH_RESTART_SA_RESTART] = 512, [ARCH_RESTART_NO_HANDLER] = 514};
-
-	u->orig_rax = u->rax;
-	u->rax = -error_of[restart];
-	u->rip += CALL_BYTES;
-}
-
 int arch_thread_restore(pid_t tid, const struct regs_obj *regs, struct err *err)
 {
 	struct arch_regs now;
@@ -194,15 +179,21 @@ int arch_thread_restore(pid_t tid, const struct regs_obj *regs, struct err *err)
 	for (size_t i = 0; i < ARRAY_LEN(list); i++)
 		*list[i] = regs->general[i];
 	now.u.orig_rax = -1;
-	if (restart != ARCH_RESTART_NONE)
-		interrupt_again(&now.u, restart);
+	x86_interrupt_again(&now.u, restart);
 	return arch_regs_set(tid, &now, err);
 }
 
 char *arch_thread_obstacle(const struct regs_obj *regs)
 {
-	static const char *const name[] = {[2] = "AVX", [3] = "MPX", [4] = "MPX", [5] = "AVX-512", [6] = "AVX-512",
-					   [7] = "AVX-512", [9] = "protection key", [17] = "AMX", [18] = "AMX"};
+	static const char *const name[] = {[2] = "AVX",
+					   [3] = "MPX",
+					   [4] = "MPX",
+					   [5] = "AVX-512",
+					   [6] = "AVX-512",
+					   [7] = "AVX-512",
+					   [9] = "protection key",
+					   [17] = "AMX",
+					   [18] = "AMX"};
 	const struct bytes *saved = find_set(regs, NT_X86_XSTATE);
 	unsigned bad;
 
@@ -211,7 +202,8 @@ char *arch_thread_obstacle(const struct regs_obj *regs)
 	if (!place_components(regs, NULL, 0, &bad)) {
 		if (bad < ARRAY_LEN(name) && name[bad])
 			return mem_printf("%s state", name[bad]);
-		return bad ? mem_printf("XSAVE component %u", bad) : mem_strdup("malformed extended registers");
+		return bad ? mem_printf("XSAVE component %u", bad)
+			   : mem_strdup("malformed extended registers");
 	}
 	if (features_of(saved->at) >> XFEATURE_TILE_DATA & 1)
 		return mem_strdup("AMX tile state");

@@ -32,7 +32,15 @@ size_t x86_xsave_bytes(uint64_t features);
 /* The thread's XSAVE area; *ret_bytes is the whole area's length as the kernel wants it back. */
 int x86_xsave_get(pid_t tid, uint8_t area[XSAVE_MAX_BYTES], size_t *ret_bytes, struct err *err);
 
-/* Makes registers of a thread in an interrupted system call such that the call is made anew; says how it restarts. */
+#define X86_CALL_BYTES 2 /* of a syscall instruction */
+
+/* Makes registers of a thread in an interrupted system call such that the call is made anew; says how it
+ * restarts. */
 enum arch_restart x86_settle(pid_t tid, struct user_regs_struct *u);
+/*
+ * The other way round: what a thread in an interrupted call looks like to the kernel, which decides when it
+ * leaves the stop: a signal that is pending then may yet make the call return -EINTR.
+ */
+void x86_interrupt_again(struct user_regs_struct *u, enum arch_restart restart);
 
 #endif

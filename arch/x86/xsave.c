@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The extended state: standard format of XSAVE, as ptrace and signal frames have it (Intel SDM vol. 1, 13.4). */
+/* The extended state: standard format of XSAVE, as ptrace and signal frames have it (Intel SDM vol. 1, 13.4).
+ */
 #include <cpuid.h>
 #include <elf.h>
 #include <sys/ptrace.h>
@@ -20,7 +21,8 @@ static struct x86_component ask(unsigned feature)
 	return (struct x86_component){ebx, eax};
 }
 
-/* A constant of the machine, asked for once: in a virtual machine every CPUID is an exit to the hypervisor (2 us). */
+/* A constant of the machine, asked for once: in a virtual machine every CPUID is an exit to the hypervisor (2
+ * us). */
 struct x86_component x86_component(unsigned feature)
 {
 	static _Thread_local struct x86_component known[FEATURES];

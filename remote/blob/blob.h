@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the tracer and the code inside of the task share. All words are of the machine's own byte order and of 64 bits where
- * they hold an address.
+ * What the tracer and the code inside of the task share. All words are of the machine's own byte order and of
+ * 64 bits where they hold an address.
  */
 #ifndef VERST_REMOTE_BLOB_BLOB_H
 #define VERST_REMOTE_BLOB_BLOB_H
@@ -21,14 +21,15 @@ struct blob_call {
 
 /* The beginning of a thread's own data. */
 struct blob_area {
-	uint64_t frame_sp; /* first: arch/NAME/blob/ reads it. With this stack pointer rt_sigreturn leads home */
+	uint64_t frame_sp; /* first: arch/NAME/blob/ reads it. With this stack pointer rt_sigreturn leads home
+			    */
 	uint64_t calls;	   /* address of struct blob_call[nr_calls] */
 	uint64_t results;  /* address of struct blob_results */
 	uint32_t nr_calls;
-	uint32_t again;	   /* written last: there is a batch to run */
-	uint32_t living;   /* the task must get along without a tracer */
-	uint32_t restart;  /* enum arch_restart: is an interrupted call repeated? */
-	uint64_t sigmask;  /* the thread's own */
+	uint32_t again;	  /* written last: there is a batch to run */
+	uint32_t living;  /* the task must get along without a tracer */
+	uint32_t restart; /* enum arch_restart: is an interrupted call repeated? */
+	uint64_t sigmask; /* the thread's own */
 	struct {
 		uint64_t addr, value;
 	} eintr[2]; /* words to write so that it is not */
@@ -37,7 +38,8 @@ struct blob_area {
 enum blob_end {
 	BLOB_RUNS,
 	BLOB_ENDED,
-	BLOB_ENDED_IGNORING, /* the action of the signal it stops with is not the task's own; the next system call puts it back */
+	BLOB_ENDED_IGNORING, /* the action of the signal it stops with is not the task's own; the next system
+				call puts it back */
 };
 
 struct blob_results {

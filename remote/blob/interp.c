@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Runs inside of the task: batches of system calls, one after the other. No libc, no data, no floating point. */
+/* Runs inside of the task: batches of system calls, one after the other. No libc, no data, no floating point.
+ */
 #include <asm/unistd.h>
 #include <stdint.h>
 
@@ -37,7 +38,8 @@ static void run(const volatile struct blob_area *area)
 		int64_t result;
 
 		for (int k = 0; k < 6; k++)
-			arg[k] = call->from_result >> k & 1 ? (uint64_t)out->result[call->arg[k]] : call->arg[k];
+			arg[k] = call->from_result >> k & 1 ? (uint64_t)out->result[call->arg[k]]
+							    : call->arg[k];
 		result = blob_syscall(call->nr, arg);
 		out->result[i] = result;
 		out->nr_done = i + 1;
@@ -57,7 +59,8 @@ static unsigned meaningless_signal(const volatile struct blob_area *area)
 
 		if (area->sigmask >> (sig - 1) & 1)
 			continue;
-		if (call4(__NR_rt_sigaction, sig, 0, (uint64_t)&action, SET_BYTES) == 0 && action.handler <= 1)
+		if (call4(__NR_rt_sigaction, sig, 0, (uint64_t)&action, SET_BYTES) == 0 &&
+		    action.handler <= 1)
 			return sig;
 	}
 	return 0;
@@ -76,8 +79,9 @@ static unsigned rare_signal(void)
 }
 
 /*
- * Stops for the tracer: an unblocked signal stops a traced thread whatever its action is. In a living task it must be one that
- * is ignored, so that it passes unnoticed if nobody traces any more (sig_ignored of kernel/signal.c).
+ * Stops for the tracer: an unblocked signal stops a traced thread whatever its action is. In a living task it
+ * must be one that is ignored, so that it passes unnoticed if nobody traces any more (sig_ignored of
+ * kernel/signal.c).
  */
 static void stop(const volatile struct blob_area *area)
 {
@@ -101,7 +105,8 @@ static void stop(const volatile struct blob_area *area)
 	call4(__NR_rt_sigprocmask, SIG_SETMASK, (uint64_t)&mask, 0, SET_BYTES);
 }
 
-/* Going home alone: an interrupted call must not be repeated if a handler will run that it has to return -EINTR for. */
+/* Going home alone: an interrupted call must not be repeated if a handler will run that it has to return
+ * -EINTR for. */
 static void settle_restart(const volatile struct blob_area *area)
 {
 	uint64_t pending = 0;
@@ -113,7 +118,8 @@ static void settle_restart(const volatile struct blob_area *area)
 	for (unsigned sig = 1; sig <= 64; sig++) {
 		struct action action;
 
-		if (!(pending >> (sig - 1) & 1) || call4(__NR_rt_sigaction, sig, 0, (uint64_t)&action, SET_BYTES) < 0)
+		if (!(pending >> (sig - 1) & 1) ||
+		    call4(__NR_rt_sigaction, sig, 0, (uint64_t)&action, SET_BYTES) < 0)
 			continue;
 		if (action.handler <= 1 || (area->restart == RESTART_SA_RESTART && action.flags & SA_RESTART))
 			continue;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * libFuzzer on the image reader. The input is an image; the checksums of header and records are put right first (else nothing
- * would get past them), unless the highest byte of its date says to take it as it is. Then it is read, shown and validated.
+ * libFuzzer on the image reader. The input is an image; the checksums of header and records are put right
+ * first (else nothing would get past them), unless the highest byte of its date says to take it as it is.
+ * Then it is read, shown and validated.
  */
 #include <endian.h>
 #include <stdint.h>

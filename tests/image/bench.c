@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * How fast pages of another process become an image on tmpfs, next to plain writes to fresh tmpfs in the same run, and how
- * fast they are read again. image-bench [MiB [PAGES-A-CALL]]
+ * How fast pages of another process become an image on tmpfs, next to plain writes to fresh tmpfs in the same
+ * run, and how fast they are read again. image-bench [MiB [PAGES-A-CALL]]
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -57,7 +57,8 @@ static void start(struct bench *b, unsigned zero_percent)
 
 	if (pipe(ready))
 		abort();
-	b->memory = mmap(NULL, b->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	b->memory = mmap(NULL, b->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+			 -1, 0);
 	b->child = fork();
 	if (!b->child) {
 		madvise(b->memory, b->bytes, MADV_NOHUGEPAGE);

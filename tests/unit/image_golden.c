@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Images as this format has been written since its version 1 (tests/golden/, made by `make golden`): they are still read, still
- * written to the byte, and shown as they were. When a change of the format is meant, `make golden` shows it in the diff.
+ * Images as this format has been written since its version 1 (tests/golden/, made by `make golden`): they are
+ * still read, still written to the byte, and shown as they were. When a change of the format is meant, `make
+ * golden` shows it in the diff.
  */
 #include <criterion/criterion.h>
 #include <fcntl.h>
@@ -13,7 +14,8 @@ static struct buf golden(const char *path)
 	struct err err = ERR_INIT;
 	struct buf b = {0};
 
-	cr_assert_eq(io_read_file(AT_FDCWD, path, 1 << 24, &b, &err), 0, "%s (run at the top of the sources)", err.msg);
+	cr_assert_eq(io_read_file(AT_FDCWD, path, 1 << 24, &b, &err), 0, "%s (run at the top of the sources)",
+		     err.msg);
 	return b;
 }
 

@@ -30,7 +30,8 @@ static size_t field_bytes(const struct img_field *f)
 /* No member of the struct is forgotten: gaps between the rows are padding, smaller than a pointer. */
 static void check_table(const char *kind, const struct img_table *t)
 {
-	cr_assert_eq(t->nr, t->message->n_fields, "%s: %zu rows, %u fields", kind, t->nr, t->message->n_fields);
+	cr_assert_eq(t->nr, t->message->n_fields, "%s: %zu rows, %u fields", kind, t->nr,
+		     t->message->n_fields);
 	for (size_t i = 0; i < t->nr; i++) {
 		const struct img_field *f = &t->fields[i];
 		const ProtobufCFieldDescriptor *pf = &t->message->fields[i];
@@ -39,12 +40,13 @@ static void check_table(const char *kind, const struct img_table *t)
 		cr_assert_str_eq(f->name, pf->name, "%s: row %zu", kind, i);
 		cr_assert_eq(pf->id, i + 1, "%s: %s: tags count from 1", kind, f->name);
 		cr_assert_eq(repeated, pf->label == PROTOBUF_C_LABEL_REPEATED, "%s: %s", kind, f->name);
-		cr_assert_eq(f->form == IMG_TEXT || f->form == IMG_BYTES, pf->type == PROTOBUF_C_TYPE_BYTES, "%s: %s", kind,
-			     f->name);
+		cr_assert_eq(f->form == IMG_TEXT || f->form == IMG_BYTES, pf->type == PROTOBUF_C_TYPE_BYTES,
+			     "%s: %s", kind, f->name);
 		cr_assert_eq(!!f->sub, pf->type == PROTOBUF_C_TYPE_MESSAGE, "%s: %s", kind, f->name);
 		for (size_t k = 0; k < t->nr; k++) {
 			if (&t->fields[k] != f && t->fields[k].offset >= f->offset)
-				cr_assert_geq(t->fields[k].offset, f->offset + field_bytes(f), "%s: %s", kind, f->name);
+				cr_assert_geq(t->fields[k].offset, f->offset + field_bytes(f), "%s: %s", kind,
+					      f->name);
 		}
 		if (f->sub) {
 			cr_assert_eq(f->item_bytes, f->sub->obj_bytes, "%s: %s", kind, f->name);
@@ -53,7 +55,8 @@ static void check_table(const char *kind, const struct img_table *t)
 		}
 		if (f->form == IMG_NUM || f->form == IMG_NUMS) {
 			bool wide = pf->type == PROTOBUF_C_TYPE_UINT64 || pf->type == PROTOBUF_C_TYPE_SINT64;
-			bool is_signed = pf->type == PROTOBUF_C_TYPE_SINT32 || pf->type == PROTOBUF_C_TYPE_SINT64;
+			bool is_signed =
+				pf->type == PROTOBUF_C_TYPE_SINT32 || pf->type == PROTOBUF_C_TYPE_SINT64;
 
 			cr_assert_eq(wide, f->item_bytes == 8, "%s: %s", kind, f->name);
 			cr_assert_eq(is_signed, f->is_signed, "%s: %s", kind, f->name);
@@ -116,8 +119,8 @@ static void round_trip(const struct img_codec *codec, uint64_t seed, size_t nr)
 	for (size_t i = 0; i < nr; i++) {
 		const char *what;
 
-		cr_assert_eq(img_read(in, &m, &record, &err), 0, "%s seed %llu: %s", codec->name, (unsigned long long)seed,
-			     err.msg);
+		cr_assert_eq(img_read(in, &m, &record, &err), 0, "%s seed %llu: %s", codec->name,
+			     (unsigned long long)seed, err.msg);
 		cr_assert_eq(record.item, IMG_OBJECT);
 		cr_assert_eq(record.type, codec->type);
 		cr_assert_eq(record.number, i);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Pages come back where they were, whatever pattern of zero pages, holes, runs and calls they were written in. */
+/* Pages come back where they were, whatever pattern of zero pages, holes, runs and calls they were written
+ * in. */
 #include <criterion/criterion.h>
 #include <sys/mman.h>
 
@@ -9,10 +10,12 @@
 #define PAGE	    4096u
 #define BASE	    UINT64_C(0x7f0000000000)
 
-/* What each page of the space should be when all is read: 0 nothing was written, 1 data, 2 zero, 3 inherited. */
+/* What each page of the space should be when all is read: 0 nothing was written, 1 data, 2 zero, 3 inherited.
+ */
 struct space {
 	uint8_t kind[SPACE_PAGES];
-	uint64_t word[SPACE_PAGES]; /* data: found at a place of the page that depends on it, the rest is zero */
+	uint64_t word[SPACE_PAGES]; /* data: found at a place of the page that depends on it, the rest is zero
+				     */
 };
 
 static size_t place_of(uint64_t word)
@@ -36,7 +39,8 @@ static bool page_is(const uint8_t *p, uint64_t word)
 	return true;
 }
 
-/* One call's worth of pages from `at` on: room for more than is put, put in pieces with holes between them. */
+/* One call's worth of pages from `at` on: room for more than is put, put in pieces with holes between them.
+ */
 static uint32_t put_some(struct random *r, struct img_writer *w, struct space *s, uint32_t at)
 {
 	size_t room = 1 + random_below(r, random_below(r, 4) ? 40 : IMG_BATCH_PAGES), used = 0;
@@ -59,7 +63,9 @@ static uint32_t put_some(struct random *r, struct img_writer *w, struct space *s
 			bool zero = random_below(r, 2);
 
 			s->kind[at] = zero ? 2 : 3;
-			cr_assert_eq(img_pages_run(w, BASE + (uint64_t)at * PAGE, 1, zero ? PAGES_ZERO : PAGES_INHERIT, &err), 0);
+			cr_assert_eq(img_pages_run(w, BASE + (uint64_t)at * PAGE, 1,
+						   zero ? PAGES_ZERO : PAGES_INHERIT, &err),
+				     0);
 			at++;
 		}
 		at += (uint32_t)random_below(r, 3);
@@ -103,9 +109,11 @@ static void check_run(struct space *s, const struct pages_run *run, const uint8_
 		uint64_t at = (run->start - BASE) / PAGE + i;
 
 		cr_assert_lt(at, SPACE_PAGES);
-		cr_assert_eq(s->kind[at], run->kind, "page %llu: kind %u, is %u", (unsigned long long)at, s->kind[at], run->kind);
+		cr_assert_eq(s->kind[at], run->kind, "page %llu: kind %u, is %u", (unsigned long long)at,
+			     s->kind[at], run->kind);
 		if (run->kind == PAGES_DATA) {
-			cr_assert(page_is(*data, s->word[at]), "page %llu has other bytes", (unsigned long long)at);
+			cr_assert(page_is(*data, s->word[at]), "page %llu has other bytes",
+				  (unsigned long long)at);
 			*data += PAGE;
 		}
 		s->kind[at] = 0;

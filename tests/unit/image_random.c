@@ -36,7 +36,8 @@ static uint64_t some_number(struct random *r, size_t len_bytes)
 	}
 }
 
-static void fill_num(struct random *r, const struct img_field *f, const ProtobufCFieldDescriptor *pf, uint8_t *at)
+static void fill_num(struct random *r, const struct img_field *f, const ProtobufCFieldDescriptor *pf,
+		     uint8_t *at)
 {
 	uint64_t v = some_number(r, f->item_bytes);
 
@@ -59,7 +60,8 @@ static char *some_text(struct random *r, const struct img_field *f)
 	if (f->text == IMG_TEXT_PATH)
 		s[at++] = '/';
 	while (at < len)
-		s[at++] = (char)(f->text == IMG_TEXT_ANY ? 1 + random_below(r, 255) : 97 + random_below(r, 26));
+		s[at++] =
+			(char)(f->text == IMG_TEXT_ANY ? 1 + random_below(r, 255) : 97 + random_below(r, 26));
 	if (f->nullable && !at)
 		s[at] = 'x';
 	return s;
@@ -67,8 +69,8 @@ static char *some_text(struct random *r, const struct img_field *f)
 
 static void fill(struct random *r, const struct img_table *t, uint8_t *obj);
 
-static void fill_items(struct random *r, const struct img_field *f, const ProtobufCFieldDescriptor *pf, uint8_t *items,
-		       size_t nr)
+static void fill_items(struct random *r, const struct img_field *f, const ProtobufCFieldDescriptor *pf,
+		       uint8_t *items, size_t nr)
 {
 	for (size_t i = 0; i < nr; i++) {
 		if (f->sub)
@@ -78,7 +80,8 @@ static void fill_items(struct random *r, const struct img_field *f, const Protob
 	}
 }
 
-static void fill_field(struct random *r, const struct img_field *f, const ProtobufCFieldDescriptor *pf, uint8_t *obj)
+static void fill_field(struct random *r, const struct img_field *f, const ProtobufCFieldDescriptor *pf,
+		       uint8_t *obj)
 {
 	uint8_t *at = obj + f->offset;
 	struct bytes *bytes = (struct bytes *)at;
@@ -193,7 +196,8 @@ static const char *differing_items(const struct img_field *f, const uint8_t *a, 
 		if (f->sub)
 			what = random_difference(f->sub, a + i * f->item_bytes, b + i * f->item_bytes);
 		else
-			what = memcmp(a + i * f->item_bytes, b + i * f->item_bytes, f->item_bytes) ? f->name : NULL;
+			what = memcmp(a + i * f->item_bytes, b + i * f->item_bytes, f->item_bytes) ? f->name
+												   : NULL;
 	}
 	return what;
 }
@@ -213,7 +217,9 @@ static const char *differing_field(const struct img_field *f, const uint8_t *a, 
 		t = *(char *const *)b;
 		return !s != !t || (s && strcmp(s, t)) ? f->name : NULL;
 	case IMG_BYTES:
-		return x->len_bytes != y->len_bytes || (x->len_bytes && memcmp(x->at, y->at, x->len_bytes)) ? f->name : NULL;
+		return x->len_bytes != y->len_bytes || (x->len_bytes && memcmp(x->at, y->at, x->len_bytes))
+			       ? f->name
+			       : NULL;
 	case IMG_STRUCT:
 		return random_difference(f->sub, a, b);
 	case IMG_ARRAY:
@@ -229,7 +235,8 @@ const char *random_difference(const struct img_table *t, const void *a, const vo
 {
 	for (size_t i = 0; i < t->nr; i++) {
 		const struct img_field *f = &t->fields[i];
-		const char *what = differing_field(f, (const uint8_t *)a + f->offset, (const uint8_t *)b + f->offset);
+		const char *what =
+			differing_field(f, (const uint8_t *)a + f->offset, (const uint8_t *)b + f->offset);
 
 		if (what)
 			return what;
@@ -240,8 +247,8 @@ const char *random_difference(const struct img_table *t, const void *a, const vo
 int random_put(struct img_writer *w, const struct img_codec *codec, const void *obj, struct err *err)
 {
 	switch (codec->type) {
-#define OBJECT(name, type, struct_, member) \
-	case type:                          \
+#define OBJECT(name, type, struct_, member)                                                                  \
+	case type:                                                                                           \
 		return img_put_##name(w, obj, err);
 #include "model/objects.def"
 #undef OBJECT

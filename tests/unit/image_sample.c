@@ -39,9 +39,15 @@ static void add_tree(struct model *m, uint32_t round, bool frozen)
 
 	tree->round = round;
 	tree->frozen = frozen;
-	vec_push(&tree->tasks, ((struct tree_task){.pid = 1, .pgid = 1, .sid = 1, .mm = 1, .fresh = round == 1}));
-	vec_push(&tree->tasks, ((struct tree_task){
-				       .pid = 7, .ppid = 1, .pgid = 7, .sid = 7, .mm = 2, .mm_from = 1, .fresh = round == 1}));
+	vec_push(&tree->tasks,
+		 ((struct tree_task){.pid = 1, .pgid = 1, .sid = 1, .mm = 1, .fresh = round == 1}));
+	vec_push(&tree->tasks, ((struct tree_task){.pid = 7,
+						   .ppid = 1,
+						   .pgid = 7,
+						   .sid = 7,
+						   .mm = 2,
+						   .mm_from = 1,
+						   .fresh = round == 1}));
 }
 
 static void add_ns(struct model *m)
@@ -66,14 +72,20 @@ static void add_ns(struct model *m)
 						  .options = mem_strdup("rw"),
 						  .super_options = mem_strdup("rw,size=1024k"),
 						  .dev_minor = 41};
-	*vec_add(&m->fsents) = (struct fsent_obj){
-		.mount = 2, .path = mem_strdup("lock"), .mode = S_IFREG | 0644, .size_bytes = 5, .content = text("hello")};
+	*vec_add(&m->fsents) = (struct fsent_obj){.mount = 2,
+						  .path = mem_strdup("lock"),
+						  .mode = S_IFREG | 0644,
+						  .size_bytes = 5,
+						  .content = text("hello")};
 	vec_push(&m->fsents.at[0].xattrs, ((struct fsent_xattr){mem_strdup("user.a"), text("b")}));
 	n = vec_add(&m->netns);
 	vec_push(&n->links, ((struct link_obj){mem_strdup("lo"), mem_strdup(""), 1, 65536, 0x49, {0}}));
-	vec_push(&n->addrs, ((struct addr_obj){
-				    .link = mem_strdup("lo"), .family = AF_INET, .prefix_len = 8, .local = ip4(127, 0, 0, 1)}));
-	vec_push(&n->routes, ((struct route_obj){.family = AF_INET, .table = 254, .type = 1, .link = mem_strdup("lo")}));
+	vec_push(&n->addrs, ((struct addr_obj){.link = mem_strdup("lo"),
+					       .family = AF_INET,
+					       .prefix_len = 8,
+					       .local = ip4(127, 0, 0, 1)}));
+	vec_push(&n->routes,
+		 ((struct route_obj){.family = AF_INET, .table = 254, .type = 1, .link = mem_strdup("lo")}));
 	vec_push(&n->sysctls, ((struct sysctl_obj){mem_strdup("core/somaxconn"), mem_strdup("128")}));
 }
 
@@ -82,17 +94,25 @@ static void add_memory(struct model *m)
 	*vec_add(&m->ghosts) = (struct ghost_obj){1, S_IFREG | 0600, 0, 0, 4096, 17, mem_strdup("/tmp")};
 	*vec_add(&m->regs) = (struct reg_obj){1, mem_strdup("/bin/busybox"), S_IFREG | 0755, 8192, 18, 0};
 	*vec_add(&m->regs) = (struct reg_obj){2, mem_strdup("/tmp/gone"), S_IFREG | 0600, 4096, 17, 1};
-	*vec_add(&m->shms) = (struct shm_obj){.id = 1, .kind = SHM_MEMFD, .size_bytes = 4096, .name = mem_strdup("shared")};
+	*vec_add(&m->shms) = (struct shm_obj){
+		.id = 1, .kind = SHM_MEMFD, .size_bytes = 4096, .name = mem_strdup("shared")};
 	for (mm_id id = 1; id <= 2; id++) {
 		struct mm_obj *mm = vec_add(&m->mms);
 
 		mm->id = id;
-		vec_push(&mm->vmas, ((struct vma_obj){
-					    .start = 0x400000, .end = 0x402000, .prot = 5, .kind = VMA_FILE, .reg = 1}));
-		vec_push(&mm->vmas, ((struct vma_obj){.start = 0x10000000, .end = 0x10080000, .prot = 3, .kind = VMA_ANON,
+		vec_push(&mm->vmas,
+			 ((struct vma_obj){
+				 .start = 0x400000, .end = 0x402000, .prot = 5, .kind = VMA_FILE, .reg = 1}));
+		vec_push(&mm->vmas, ((struct vma_obj){.start = 0x10000000,
+						      .end = 0x10080000,
+						      .prot = 3,
+						      .kind = VMA_ANON,
 						      .anon_name = mem_strdup("heap of it")}));
-		vec_push(&mm->vmas, ((struct vma_obj){
-					    .start = 0x20000000, .end = 0x20001000, .prot = 3, .kind = VMA_SHM, .shm = 1}));
+		vec_push(&mm->vmas, ((struct vma_obj){.start = 0x20000000,
+						      .end = 0x20001000,
+						      .prot = 3,
+						      .kind = VMA_SHM,
+						      .shm = 1}));
 		mm->start_brk = mm->brk = 0x10000000;
 		mm->auxv = bytes_dup("0123456789abcdef", 16);
 		mm->exe = 1;
@@ -116,12 +136,32 @@ static void add_sockets(struct model *m)
 	l = vec_add(&m->inets);
 	c = vec_add(&m->inets);
 	l = &m->inets.at[0];
-	*l = (struct inet_obj){.id = 1, .family = AF_INET, .type = SOCK_STREAM, .protocol = IPPROTO_TCP, .state = TCP_LISTEN,
-			       .src = ip4(0, 0, 0, 0), .src_port = 80, .bound = true, .backlog = 5};
-	*c = (struct inet_obj){.id = 2, .family = AF_INET, .type = SOCK_STREAM, .protocol = IPPROTO_TCP,
-			       .state = TCP_ESTABLISHED, .src = ip4(10, 0, 0, 2), .dst = ip4(10, 0, 0, 1), .src_port = 80,
-			       .dst_port = 40000, .bound = true, .listener = 1, .send_seq = 77, .recv_seq = 99,
-			       .send_queue = text("answer"), .recv_queue = text("question"), .unsent_bytes = 2, .mss = 1460};
+	*l = (struct inet_obj){.id = 1,
+			       .family = AF_INET,
+			       .type = SOCK_STREAM,
+			       .protocol = IPPROTO_TCP,
+			       .state = TCP_LISTEN,
+			       .src = ip4(0, 0, 0, 0),
+			       .src_port = 80,
+			       .bound = true,
+			       .backlog = 5};
+	*c = (struct inet_obj){.id = 2,
+			       .family = AF_INET,
+			       .type = SOCK_STREAM,
+			       .protocol = IPPROTO_TCP,
+			       .state = TCP_ESTABLISHED,
+			       .src = ip4(10, 0, 0, 2),
+			       .dst = ip4(10, 0, 0, 1),
+			       .src_port = 80,
+			       .dst_port = 40000,
+			       .bound = true,
+			       .listener = 1,
+			       .send_seq = 77,
+			       .recv_seq = 99,
+			       .send_queue = text("answer"),
+			       .recv_queue = text("question"),
+			       .unsent_bytes = 2,
+			       .mss = 1460};
 }
 
 static void add_open_things(struct model *m)
@@ -135,8 +175,15 @@ static void add_open_things(struct model *m)
 	*vec_add(&m->eventfds) = (struct eventfd_obj){1, 3, true};
 	*vec_add(&m->timerfds) = (struct timerfd_obj){.id = 1, .clock = 1, .left_ns = 5, .interval_ns = 6};
 	*vec_add(&m->signalfds) = (struct signalfd_obj){1, 0x4000};
-	*vec_add(&m->ttys) = (struct tty_obj){.id = 1, .index = 3, .rows = 25, .cols = 80, .has_master = true,
-					      .has_slave = true, .mode = 0620, .cc = text("cccc"), .to_slave = text("x")};
+	*vec_add(&m->ttys) = (struct tty_obj){.id = 1,
+					      .index = 3,
+					      .rows = 25,
+					      .cols = 80,
+					      .has_master = true,
+					      .has_slave = true,
+					      .mode = 0620,
+					      .cc = text("cccc"),
+					      .to_slave = text("x")};
 	vec_add(&m->epolls)->id = 1;
 	vec_push(&m->epolls.at[0].targets, ((struct epoll_target){5, 2, 1, 0x1122334455667788}));
 	add_sockets(m);
@@ -147,14 +194,16 @@ static void add_files(struct model *m)
 	static const struct {
 		enum file_kind kind;
 		uint32_t of;
-	} files[] = {{FILE_REG, 2},	{FILE_PIPE, 1},	    {FILE_CHARDEV, 1}, {FILE_EVENTFD, 1}, {FILE_EPOLL, 1},
-		     {FILE_TIMERFD, 1}, {FILE_SIGNALFD, 1}, {FILE_TTY, 1},     {FILE_UNIX, 1},	  {FILE_UNIX, 2},
-		     {FILE_INET, 1},	{FILE_MEMFD, 1}};
+	} files[] = {{FILE_REG, 2},   {FILE_PIPE, 1},	 {FILE_CHARDEV, 1},  {FILE_EVENTFD, 1},
+		     {FILE_EPOLL, 1}, {FILE_TIMERFD, 1}, {FILE_SIGNALFD, 1}, {FILE_TTY, 1},
+		     {FILE_UNIX, 1},  {FILE_UNIX, 2},	 {FILE_INET, 1},     {FILE_MEMFD, 1}};
 	struct files_obj *table = vec_add(&m->fdtables);
 
 	table->id = 1;
 	for (uint32_t i = 0; i < ARRAY_LEN(files); i++) {
-		vec_push(&m->files, ((struct file_obj){.id = i + 1, .kind = files[i].kind, .of = files[i].of, .flags = 2}));
+		vec_push(&m->files,
+			 ((struct file_obj){
+				 .id = i + 1, .kind = files[i].kind, .of = files[i].of, .flags = 2}));
 		vec_push(&table->fds, ((struct fd_entry){i * 2, i + 1, i & 1}));
 	}
 	m->files.at[7].tty_master = true;
@@ -169,9 +218,20 @@ static void add_tasks(struct model *m)
 		struct task_obj *task = vec_add(&m->tasks);
 		struct thread_obj *thread = vec_add(&task->threads);
 
-		*task = (struct task_obj){.pid = t->pid, .ppid = t->ppid, .pgid = t->pgid, .sid = t->sid, .exit_signal = 17,
-					  .mm = t->mm, .files = 1, .fs = 1, .sighand = 1, .threads = task->threads,
-					  .cgroup = mem_strdup("/"), .dumpable = 1, .ctty = t->pid == 7, .ctty_pgrp = 7};
+		*task = (struct task_obj){.pid = t->pid,
+					  .ppid = t->ppid,
+					  .pgid = t->pgid,
+					  .sid = t->sid,
+					  .exit_signal = 17,
+					  .mm = t->mm,
+					  .files = 1,
+					  .fs = 1,
+					  .sighand = 1,
+					  .threads = task->threads,
+					  .cgroup = mem_strdup("/"),
+					  .dumpable = 1,
+					  .ctty = t->pid == 7,
+					  .ctty_pgrp = 7};
 		thread->tid = t->pid;
 		thread->comm = mem_strdup("init");
 		thread->regs.nr_general = 27;
@@ -180,8 +240,10 @@ static void add_tasks(struct model *m)
 		vec_push(&thread->regs.sets, ((struct regset_obj){0x202, text("xstate")}));
 		vec_push(&thread->creds.groups, 10);
 		thread->creds.cap_bnd = 0x1ffffffffff;
-		vec_push(&thread->pending, ((struct siginfo_obj){.signo = 10, .code = -1, .pid = 7, .value = 42}));
-		vec_push(&task->posix_timers, ((struct posix_timer_obj){.id = 0, .clock = 1, .signo = 34, .left_ns = 9}));
+		vec_push(&thread->pending,
+			 ((struct siginfo_obj){.signo = 10, .code = -1, .pid = 7, .value = 42}));
+		vec_push(&task->posix_timers,
+			 ((struct posix_timer_obj){.id = 0, .clock = 1, .signo = 34, .left_ns = 9}));
 	}
 }
 
@@ -229,7 +291,8 @@ static void put_pages(struct img_writer *w, size_t nr_pages, uint8_t salt)
 
 void sample_write(int fd, bool compress, size_t nr_pages)
 {
-	struct img_writer_opts opts = {.arch = "x86", .page_bytes = 4096, .compress = compress, .created_unix = 1700000000};
+	struct img_writer_opts opts = {
+		.arch = "x86", .page_bytes = 4096, .compress = compress, .created_unix = 1700000000};
 	struct err err = ERR_INIT;
 	struct img_writer *w;
 	struct model m;
@@ -249,8 +312,8 @@ void sample_write(int fd, bool compress, size_t nr_pages)
 	model_free_tree(&m.trees.at[0]);
 	m.trees.at[0] = m.trees.at[1];
 	m.trees.nr = 1;
-#define OBJECT(name, type, struct_, member) \
-	vec_each(obj, &m.member)            \
+#define OBJECT(name, type, struct_, member)                                                                  \
+	vec_each(obj, &m.member)                                                                             \
 		check(img_put_##name(w, obj, &err), &err);
 #include "model/objects.def"
 #undef OBJECT

@@ -8,8 +8,8 @@
 /* A model that model_validate accepts. Free with model_free. */
 void sample_model(struct model *m);
 /*
- * Writes it: trees, pages, objects, END. nr_pages in the batch that has data: above 4, one of them zero; from 65 on the
- * data is aligned. Aborts when that fails.
+ * Writes it: trees, pages, objects, END. nr_pages in the batch that has data: above 4, one of them zero; from
+ * 65 on the data is aligned. Aborts when that fails.
  */
 void sample_write(int fd, bool compress, size_t nr_pages);
 /* The whole of it in memory. The caller frees. */

@@ -123,7 +123,8 @@ Test(image_stream, damage_is_named)
 	record = record_at(image, 5);
 	record[IMG_RECORD_BYTES + 3] ^= 4;
 	cr_assert_eq(verify(image, len, &err), -1);
-	snprintf(where, sizeof(where), "image: record 5 (shm) at offset %zu: damaged", (size_t)(record - image));
+	snprintf(where, sizeof(where), "image: record 5 (shm) at offset %zu: damaged",
+		 (size_t)(record - image));
 	cr_assert(!strncmp(err.msg, where, strlen(where)), "%s", err.msg);
 }
 
@@ -229,13 +230,29 @@ Test(image_stream, hostile_messages)
 	cr_assert_eq(with_record(42, 0, "", 0, &err), -1);
 	cr_assert(strstr(err.msg, "without an id"), "%s", err.msg);
 	/* paths: relative, climbing, with a NUL */
-	cr_assert_eq(with_record(31, 0, "\x08\x01\x12\x03" "etc", 7, &err), -1);
+	cr_assert_eq(with_record(31, 0,
+				 "\x08\x01\x12\x03"
+				 "etc",
+				 7, &err),
+		     -1);
 	cr_assert(strstr(err.msg, "not absolute"), "%s", err.msg);
-	cr_assert_eq(with_record(31, 0, "\x08\x01\x12\x07" "/a/../b", 11, &err), -1);
+	cr_assert_eq(with_record(31, 0,
+				 "\x08\x01\x12\x07"
+				 "/a/../b",
+				 11, &err),
+		     -1);
 	cr_assert(strstr(err.msg, "\"..\""), "%s", err.msg);
-	cr_assert_eq(with_record(31, 0, "\x08\x01\x12\x04" "/a\0b", 8, &err), -1);
+	cr_assert_eq(with_record(31, 0,
+				 "\x08\x01\x12\x04"
+				 "/a\0b",
+				 8, &err),
+		     -1);
 	cr_assert(strstr(err.msg, "NUL"), "%s", err.msg);
-	cr_assert_eq(with_record(31, 0, "\x08\x01\x12\x05" "/a..b", 9, &err), 0, "%s", err.msg);
+	cr_assert_eq(with_record(31, 0,
+				 "\x08\x01\x12\x05"
+				 "/a..b",
+				 9, &err),
+		     0, "%s", err.msg);
 	/* an enum's value */
 	cr_assert_eq(with_record(60, 0, "\x08\x01\x10\x0c", 4, &err), -1);
 	cr_assert(strstr(err.msg, "kind: 12 is out of range"), "%s", err.msg);
@@ -264,7 +281,8 @@ Test(image_stream, false_length_is_refused_before_it_is_believed)
 	image = sample_image(false, 5, &len);
 	memset(image + IMG_HEADER_BYTES + 4, 0xff, 4);
 	cr_assert_eq(verify(image, len, &err), -1);
-	cr_assert(strstr(err.msg, "record 0 (ve) at offset 64: length 4294967295 is impossible"), "%s", err.msg);
+	cr_assert(strstr(err.msg, "record 0 (ve) at offset 64: length 4294967295 is impossible"), "%s",
+		  err.msg);
 }
 
 Test(image_stream, a_full_disk_is_said)

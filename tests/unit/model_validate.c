@@ -26,12 +26,12 @@ static void refused(struct model *m, const char *words, const char *change)
 }
 
 /* change is made to `m` */
-#define REFUSED(words, change)             \
-	do {                               \
-		struct model m;            \
-		sample_model(&m);          \
-		change;                    \
-		refused(&m, words, #change); \
+#define REFUSED(words, change)                                                                               \
+	do {                                                                                                 \
+		struct model m;                                                                              \
+		sample_model(&m);                                                                            \
+		change;                                                                                      \
+		refused(&m, words, #change);                                                                 \
 	} while (0)
 
 static void drop_all_ves(struct model *m)

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Whoever holds living tasks may be killed at any moment: they go on as if nothing had been. */
+#include <linux/futex.h>
+
+#include "tests/unit/remote_victim.h"
+
+static struct shared *shared_by_all;
+
+static pid_t tracer(void (*body)(pid_t *, size_t), pid_t *pids, size_t nr)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		body(pids, nr);
+		_exit(0);
+	}
+	return pid;
+}
+
+static void kill_it(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	cr_assert(WIFSIGNALED(end_of(pid)));
+}
+
+/* Writes to a pipe before and after a sleep. */
+static int trace_fds[2];
+
+static void long_batch(pid_t *pids, size_t nr)
+{
+	struct remote_batch *b = remote_batch_new();
+	const struct timespec ts = {0, 200000000};
+	struct remote *r;
+	struct err err;
+	size_t data = remote_batch_data(b, "1", 1), pause = remote_batch_data(b, &ts, sizeof(ts));
+
+	remote_call(b, "write", 0, SYS_write, ra_num(trace_fds[1]), ra_data(data), ra_num(1));
+	remote_call(b, "nanosleep", 0, SYS_nanosleep, ra_data(pause), ra_num(0));
+	remote_call(b, "write", 0, SYS_write, ra_num(trace_fds[1]), ra_data(data), ra_num(1));
+	if (remote_seize(pids, nr, REMOTE_LIVING, &r, &err) == 0 && remote_batch_run(r, b, &err) == 0)
+		_exit(0);
+}
+
+static void die_in_long_batch(pid_t victim_pid, int signal_meanwhile)
+{
+	pid_t by;
+	char byte;
+
+	by = tracer(long_batch, &victim_pid, 1);
+	cr_assert_eq(read(trace_fds[0], &byte, 1), 1);
+	sleep_ms(50);
+	kill_it(by);
+	if (signal_meanwhile)
+		kill(victim_pid, signal_meanwhile);
+	cr_assert_eq(read(trace_fds[0], &byte, 1), 1, "the batch was not finished");
+	sleep_ms(20);
+}
+
+static void look_at_registers(struct shared *s)
+{
+	struct reg_file in, out;
+	struct sigaction sa = {.sa_handler = SIG_IGN};
+
+	if (s->value[3]) /* no harmless signal is left */
+		for (int sig = 1; sig < 32; sig++)
+			sigaction(sig, &sa, NULL);
+	if (s->value[3] == 2) {
+		sigset_t all;
+
+		sigfillset(&all);
+		sigprocmask(SIG_SETMASK, &all, NULL);
+	}
+	reg_file_fill(&in, 42);
+	memset(&out, 0, sizeof(out));
+	atomic_store(&s->ready, 1);
+	spin_with_registers(&in, &out, &s->go);
+	_exit(memcmp(&in, &out, sizeof(in)) != 0);
+}
+
+Test(remote_kill, registers_survive_a_killed_tracer)
+{
+	static const char *const fields[] = {"SigBlk:", "SigPnd:", "ShdPnd:", "SigIgn:", "SigCgt:"};
+
+	for (int signals = 0; signals < 3; signals++) {
+		struct shared *s = shared_new();
+		char before[5][64], after[64];
+		pid_t pid;
+
+		cr_assert_eq(pipe(trace_fds), 0);
+		s->value[3] = signals;
+		pid = victim(look_at_registers, s);
+		wait_ready(s);
+		for (size_t k = 0; k < ARRAY_LEN(fields); k++)
+			status_field(pid, fields[k], before[k]);
+		die_in_long_batch(pid, 0);
+		for (size_t k = 0; k < ARRAY_LEN(fields); k++) {
+			status_field(pid, fields[k], after);
+			cr_assert_str_eq(after, before[k]);
+		}
+		atomic_store(&s->go, 1);
+		assert_exit(pid, 0);
+	}
+}
+
+static void do_nanosleep(struct shared *s)
+{
+	struct timespec ts = {0, 300000000};
+	int64_t started_ns = io_now_ns();
+
+	atomic_store(&s->ready, 1);
+	s->value[0] = nanosleep(&ts, NULL);
+	s->ns[0] = io_now_ns() - started_ns;
+}
+
+Test(remote_kill, sleep_starts_again)
+{
+	struct shared *s = shared_new();
+	pid_t pid;
+
+	cr_assert_eq(pipe(trace_fds), 0);
+	pid = victim(do_nanosleep, s);
+	wait_ready(s);
+	die_in_long_batch(pid, 0);
+	assert_exit(pid, 0);
+	cr_assert_eq(s->value[0], 0);
+	cr_assert(s->ns[0] > 500000000 && s->ns[0] < 700000000, "slept %ld us", (long)s->ns[0] / 1000);
+}
+
+static atomic_int handled;
+
+static void handler(int sig)
+{
+	atomic_fetch_add(&handled, 1);
+}
+
+static void do_pause(struct shared *s)
+{
+	struct sigaction sa = {.sa_handler = handler, .sa_flags = SA_RESTART};
+
+	for (int sig = 1; sig < 32; sig++)
+		sigaction(sig, &sa, NULL);
+	atomic_store(&s->ready, 1);
+	if (pause() != -1 || errno != EINTR || atomic_load(&handled) != 1)
+		_exit(1);
+	for (int sig = 1; sig < 32; sig++)
+		if (sig != SIGKILL && sig != SIGSTOP &&
+		    (sigaction(sig, NULL, &sa) < 0 || sa.sa_handler != handler ||
+		     !(sa.sa_flags & SA_RESTART)))
+			_exit(2);
+	_exit(5);
+}
+
+Test(remote_kill, signal_that_comes_meanwhile_ends_a_pause)
+{
+	struct shared *s = shared_new();
+	pid_t pid;
+
+	cr_assert_eq(pipe(trace_fds), 0);
+	pid = victim(do_pause, s);
+	wait_ready(s);
+	die_in_long_batch(pid, SIGUSR1);
+	assert_exit(pid, 5);
+}
+
+/* --- at any moment --- */
+
+static void visit_for_ever(pid_t *pids, size_t nr)
+{
+	struct remote_batch *b = remote_batch_new();
+	struct remote *r[8];
+	struct err err;
+
+	for (int i = 0; i < 20; i++)
+		remote_call(b, "getppid", 0, SYS_getppid, ra_num(0));
+	for (;;) {
+		if (remote_seize(pids, nr, REMOTE_LIVING, r, &err) < 0)
+			_exit(1);
+		for (size_t i = 0; i < nr; i++)
+			if (remote_batch_run(r[i], b, &err) < 0 || remote_batch_run(r[i], b, &err) < 0)
+				_exit(2);
+		if (remote_release_all(r, nr, &err) < 0)
+			_exit(3);
+		atomic_fetch_add(&shared_by_all->done, 1);
+	}
+}
+
+static void sleep_and_look(struct shared *s)
+{
+	struct timespec ts = {0, 500000};
+
+	atomic_store(&s->ready, 1);
+	while (!atomic_load(&s->go))
+		if (clock_nanosleep(CLOCK_MONOTONIC, 0, &ts, NULL) != 0)
+			_exit(1);
+}
+
+static void all_blocked(struct shared *s)
+{
+	sigset_t all, now;
+
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, NULL);
+	atomic_store(&s->ready, 1);
+	while (!atomic_load(&s->go)) {
+		sigprocmask(SIG_SETMASK, NULL, &now);
+		if (!sigismember(&now, SIGUSR1) || !sigismember(&now, SIGSTKFLT))
+			_exit(1);
+	}
+}
+
+/* Counts in a handler: none may run too often, none may be lost. */
+static void count_signals(struct shared *s)
+{
+	struct sigaction sa = {.sa_handler = handler};
+	sigset_t mask;
+	int sent = 0;
+
+	for (int sig = 1; sig < 32; sig++)
+		sigaction(sig, &sa, NULL);
+	atomic_store(&s->ready, 1);
+	while (!atomic_load(&s->go)) {
+		sigprocmask(SIG_SETMASK, NULL, &mask);
+		if (sigismember(&mask, SIGUSR1))
+			_exit(1);
+		raise(SIGUSR1);
+		if (atomic_load(&handled) < ++sent)
+			_exit(2);
+	}
+	_exit(0);
+}
+
+static void futex_with_timeout(struct shared *s)
+{
+	struct timespec ts = {0, 300000};
+	int word = 0;
+
+	atomic_store(&s->ready, 1);
+	while (!atomic_load(&s->go))
+		if (syscall(SYS_futex, &word, FUTEX_WAIT, 0, &ts, NULL, 0) != -1 || errno != ETIMEDOUT)
+			_exit(errno);
+}
+
+Test(remote_kill, at_any_moment)
+{
+	static void (*const bodies[])(struct shared *) = {look_at_registers, sleep_and_look, all_blocked,
+							  count_signals, futex_with_timeout};
+	struct shared *s[ARRAY_LEN(bodies)];
+	pid_t pids[ARRAY_LEN(bodies)];
+	unsigned seed = 1;
+
+	shared_by_all = shared_new();
+	for (size_t i = 0; i < ARRAY_LEN(bodies); i++) {
+		s[i] = shared_new();
+		pids[i] = victim(bodies[i], s[i]);
+		wait_ready(s[i]);
+	}
+	for (int n = 0; n < 300; n++) {
+		struct timespec ts = {0, rand_r(&seed) % 4000000};
+		pid_t by = tracer(visit_for_ever, pids, ARRAY_LEN(bodies));
+
+		nanosleep(&ts, NULL);
+		kill_it(by);
+		for (size_t i = 0; i < ARRAY_LEN(bodies); i++) {
+			int status = 0;
+
+			cr_assert_eq(waitpid(pids[i], &status, WNOHANG), 0, "victim %zu ended after %d: %#x",
+				     i, n, status);
+		}
+	}
+	cr_assert_gt(atomic_load(&shared_by_all->done), 5, "hardly anything was tried");
+	for (size_t i = 0; i < ARRAY_LEN(bodies); i++) {
+		atomic_store(&s[i]->go, 1);
+		assert_exit(pids[i], 0);
+	}
+}

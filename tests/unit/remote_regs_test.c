@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Registers of threads, out of one and into another. */
+#include <sys/rseq.h>
+#include <sys/wait.h>
+
+#include "model/regs.h"
+#include "tests/unit/remote_victim.h"
+
+enum { RAX = 10, RIP = 15, RESTART = 24 };
+
+/* value[0]: with which registers it is to spin; value[1]: which it must find at the end */
+static void spin(struct shared *s)
+{
+	struct reg_file in, out, expected;
+
+	reg_file_fill(&in, s->value[0]);
+	reg_file_fill(&expected, s->value[1]);
+	memset(&out, 0, sizeof(out));
+	atomic_fetch_add(&s->ready, 1);
+	spin_with_registers(&in, &out, &s->go);
+	_exit(memcmp(&expected, &out, sizeof(in)) != 0);
+}
+
+Test(remote_regs, go_from_one_process_to_another)
+{
+	struct shared *s = shared_new();
+	struct regs_obj regs = {0};
+	struct remote *r;
+	pid_t pid[2];
+
+	for (int i = 0; i < 2; i++) {
+		s->value[0] = 10 + i;
+		s->value[1] = 10;
+		pid[i] = victim(spin, s);
+		while (atomic_load(&s->ready) != i + 1)
+			sched_yield();
+		sleep_ms(20);
+	}
+	r = seize_one(pid[0]);
+	visit(r);
+	ok(remote_collect_regs(r, &regs, &why));
+	visit(r);
+	ok(remote_release(r, &why));
+	cr_assert_null(arch_thread_obstacle(&regs));
+	r = seize_one(pid[1]);
+	ok(arch_thread_restore(pid[1], &regs, &why));
+	ok(remote_release(r, &why));
+	atomic_store(&s->go, 1);
+	assert_exit(pid[0], 0);
+	assert_exit(pid[1], 0);
+}
+
+static struct bytes *set_of(struct regs_obj *regs, size_t i)
+{
+	cr_assert_gt(regs->sets.nr, i);
+	return &regs->sets.at[i].content;
+}
+
+static void collect_own_kind(struct regs_obj *ret)
+{
+	struct shared *s = shared_new();
+	pid_t pid = victim(spin, s);
+	struct remote *r;
+
+	wait_ready(s);
+	r = seize_one(pid);
+	ok(arch_thread_collect(pid, ret, &why));
+	kill(pid, SIGKILL);
+	end_of(pid);
+	ok(remote_release(r, &why));
+}
+
+Test(remote_regs, foreign_state_is_an_obstacle)
+{
+	struct regs_obj regs = {0};
+	uint64_t features;
+	char *text;
+
+	collect_own_kind(&regs);
+	text = arch_thread_obstacle(&regs);
+	cr_assert_null(text, "%s", text);
+	/* a component that no CPU has */
+	set_of(&regs, 1)->at[0] = 50;
+	text = arch_thread_obstacle(&regs);
+	cr_assert_str_eq(text, "XSAVE component 50");
+	/* one that is in use, but is not there */
+	set_of(&regs, 1)->at[0] = 2;
+	memcpy(&features, set_of(&regs, 0)->at + 512, sizeof(features));
+	features |= 1ULL << 40;
+	memcpy(set_of(&regs, 0)->at + 512, &features, sizeof(features));
+	cr_assert_str_eq(arch_thread_obstacle(&regs), "malformed extended registers");
+	regs.nr_general = 44;
+	cr_assert_str_eq(arch_thread_obstacle(&regs), "registers that are not those of x86_64");
+}
+
+Test(remote_regs, hostile_layouts_are_refused)
+{
+	struct regs_obj good = {0};
+	unsigned seed = 7;
+
+	collect_own_kind(&good);
+	for (int n = 0; n < 20000; n++) {
+		struct regs_obj bad = good;
+		struct bytes *layout = set_of(&bad, 1);
+
+		for (int k = 0; k < 3; k++)
+			layout->at[rand_r(&seed) % layout->len_bytes] = rand_r(&seed);
+		layout->len_bytes -= rand_r(&seed) % 3;
+		set_of(&bad, 0)->len_bytes -= rand_r(&seed) % 600;
+		free(arch_thread_obstacle(&bad));
+		set_of(&good, 0)->len_bytes = good.sets.at[0].content.len_bytes;
+		layout->len_bytes = 16 * (layout->len_bytes / 16 + (layout->len_bytes % 16 != 0));
+	}
+}
+
+static void do_nanosleep(struct shared *s)
+{
+	struct timespec ts = {10, 0};
+
+	atomic_store(&s->ready, 1);
+	nanosleep(&ts, NULL);
+}
+
+static void do_poll(struct shared *s)
+{
+	atomic_store(&s->ready, 1);
+	syscall(SYS_poll, NULL, 0, 10000);
+}
+
+/* Whatever the kernel knows of an interrupted call: in the image it is about to be made. */
+static void is_about_to_call(void (*body)(struct shared *), long nr, enum arch_restart restart)
+{
+	for (int visits = 0; visits < 2; visits++) { /* a second visit finds it in restart_syscall */
+		struct shared *s = shared_new();
+		struct regs_obj regs = {0};
+		pid_t pid = victim(body, s);
+		struct remote *r;
+		uint8_t code[2];
+
+		wait_ready(s);
+		r = seize_one(pid);
+		if (visits) {
+			ok(remote_release(r, &why));
+			sleep_ms(20);
+			r = seize_one(pid);
+		}
+		ok(remote_collect_regs(r, &regs, &why));
+		cr_assert_eq(regs.general[RAX], nr, "%ld", (long)regs.general[RAX]);
+		cr_assert_eq(regs.general[RESTART], restart);
+		ok(remote_read(r, regs.general[RIP], code, 2, &why));
+		cr_assert(code[0] == 0x0f && code[1] == 0x05);
+		kill(pid, SIGKILL);
+		end_of(pid);
+		ok(remote_release(r, &why));
+	}
+}
+
+Test(remote_regs, interrupted_calls_are_repeated)
+{
+	is_about_to_call(do_nanosleep, SYS_clock_nanosleep, ARCH_RESTART_NO_HANDLER);
+}
+
+static void do_pause(struct shared *s)
+{
+	atomic_store(&s->ready, 1);
+	syscall(SYS_pause);
+}
+
+Test(remote_regs, interrupted_pause_is_repeated)
+{
+	is_about_to_call(do_pause, SYS_pause, ARCH_RESTART_NO_HANDLER);
+}
+
+Test(remote_regs, interrupted_poll_is_repeated_the_first_time)
+{
+	struct shared *s = shared_new();
+	struct regs_obj regs = {0};
+	pid_t pid = victim(do_poll, s);
+	struct remote *r;
+
+	wait_ready(s);
+	r = seize_one(pid);
+	ok(remote_collect_regs(r, &regs, &why));
+	cr_assert_eq(regs.general[RAX], SYS_poll);
+	kill(pid, SIGKILL);
+	end_of(pid);
+	ok(remote_release(r, &why));
+}
+
+static void in_rseq(struct shared *s)
+{
+	char *rseq = (char *)__builtin_thread_pointer() + __rseq_offset;
+
+	while (!atomic_load(&s->go)) {
+		spin_in_rseq(rseq, &s->ready);
+		atomic_fetch_add(&s->done, 1);
+	}
+}
+
+Test(remote_regs, restartable_sequences_are_aborted)
+{
+	struct shared *s = shared_new();
+	struct regs_obj regs = {0};
+	struct remote *r;
+	pid_t pid;
+	int done, in = 0;
+
+	if (!__rseq_size)
+		cr_skip_test("no rseq");
+	pid = victim(in_rseq, s);
+	wait_ready(s);
+	for (int n = 0; n < 20; n++) {
+		r = seize_one(pid);
+		done = atomic_load(&s->done);
+		ok(remote_collect_regs(r, &regs, &why));
+		in += regs.general[RIP] == (uint64_t)spin_in_rseq_abort;
+		visit(r);
+		cr_assert_eq(done, atomic_load(&s->done));
+		ok(remote_release(r, &why));
+		sleep_ms(5);
+		cr_assert_gt(atomic_load(&s->done), done, "it was not aborted");
+	}
+	cr_assert_gt(in, 0, "it was never seen in its sequence");
+	kill(pid, SIGKILL);
+	end_of(pid);
+}

@@ -1,0 +1,570 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Living tasks in our hands: what they must not notice. */
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sys/time.h>
+
+#include "tests/unit/remote_victim.h"
+
+static void sit(struct shared *s)
+{
+	atomic_store(&s->ready, 1);
+	for (;;)
+		pause();
+}
+
+static void kill_it(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	end_of(pid);
+}
+
+/* --- batches --- */
+
+Test(remote, batch_gives_results_and_data)
+{
+	struct shared *s = shared_new();
+	pid_t pid = victim(sit, s);
+	struct remote_batch *b = remote_batch_new();
+	size_t text, copy, fd, writes, reads;
+	struct remote *r;
+
+	wait_ready(s);
+	r = seize_one(pid);
+	text = remote_batch_data(b, "hello", 6);
+	copy = remote_batch_data(b, NULL, 6);
+	fd = remote_call(b, "memfd", 0, SYS_memfd_create, ra_data(text), ra_num(0));
+	writes = remote_call(b, "write", 0, SYS_pwrite64, ra_result(fd), ra_data(text), ra_num(6), ra_num(0));
+	reads = remote_call(b, "read", 0, SYS_pread64, ra_result(fd), ra_data(copy), ra_num(6), ra_num(0));
+	remote_call(b, "close", 0, SYS_close, ra_result(fd));
+	ok(remote_batch_run(r, b, &why));
+	cr_assert_eq(remote_batch_result(b, writes), 6);
+	cr_assert_eq(remote_batch_result(b, reads), 6);
+	cr_assert_str_eq(remote_batch_out(b, copy), "hello");
+	remote_batch_free(b);
+	ok(remote_release(r, &why));
+	kill_it(pid);
+}
+
+Test(remote, batch_names_the_call_that_failed)
+{
+	struct shared *s = shared_new();
+	pid_t pid = victim(sit, s);
+	struct remote_batch *b = remote_batch_new();
+	struct err err = {0};
+	struct remote *r;
+	size_t may, not ;
+
+	wait_ready(s);
+	r = seize_one(pid);
+	may = remote_call(b, "close 1000", REMOTE_MAY_FAIL, SYS_close, ra_num(1000));
+	remote_call(b, "mmap heap", 0, SYS_mmap, ra_num(0), ra_num(0), ra_num(0),
+		    ra_num(MAP_PRIVATE | MAP_ANONYMOUS), ra_num(-1), ra_num(0));
+	not = remote_call(b, "exit", 0, SYS_exit_group, ra_num(9));
+	cr_assert_eq(remote_batch_run(r, b, &err), -1);
+	cr_assert_str_eq(err.msg, "mmap heap: Invalid argument");
+	cr_assert_eq(err.sys_errno, EINVAL);
+	cr_assert_eq(remote_batch_result(b, may), -EBADF);
+	cr_assert_eq(remote_batch_result(b, not ), -ECANCELED);
+	remote_batch_reset(b);
+	remote_call(b, "getpid", 0, SYS_getpid, ra_num(0));
+	ok(remote_batch_run(r, b, &why));
+	cr_assert_eq(remote_batch_result(b, 0), pid);
+	remote_batch_free(b);
+	ok(remote_release(r, &why));
+	kill_it(pid);
+}
+
+Test(remote, batches_of_any_length)
+{
+	struct shared *s = shared_new();
+	pid_t pid = victim(sit, s);
+	struct remote_batch *b = remote_batch_new();
+	size_t before;
+	struct remote *r;
+
+	wait_ready(s);
+	before = count_mappings(pid);
+	r = seize_one(pid);
+	for (size_t nr = 1; nr <= 100000; nr *= 10) {
+		remote_batch_reset(b);
+		remote_batch_data(b, NULL, nr * 20);
+		for (size_t i = 0; i < nr; i++)
+			remote_call(b, "getppid", 0, i & 1 ? SYS_getppid : SYS_getpid, ra_num(0));
+		ok(remote_batch_run(r, b, &why));
+		for (size_t i = 0; i < nr; i++)
+			cr_assert_eq(remote_batch_result(b, i), i & 1 ? getpid() : pid);
+	}
+	remote_batch_free(b);
+	ok(remote_release(r, &why));
+	cr_assert_eq(count_mappings(pid), before, "something of us stayed");
+	kill_it(pid);
+}
+
+Test(remote, memory_is_read_and_written)
+{
+	struct shared *s = shared_new();
+	static char text[] = "some text";
+	char got[sizeof(text)];
+	pid_t pid = victim(sit, s);
+	struct err err = {0};
+	struct remote *r;
+
+	wait_ready(s);
+	r = seize_one(pid);
+	ok(remote_write(r, (uint64_t)text, "some test", sizeof(text), &why));
+	ok(remote_read(r, (uint64_t)text, got, sizeof(text), &why));
+	cr_assert_str_eq(got, "some test");
+	cr_assert_str_eq(text, "some text");
+	ok(remote_write(r, (uint64_t)sit, "\xcc", 1, &why)); /* not writable for the task itself */
+	cr_assert_eq(remote_read(r, 4096, got, 1, &err), -1);
+	cr_assert_not_null(strstr(err.msg, "reading 0x1000 of task"));
+	ok(remote_release(r, &why));
+	kill_it(pid);
+}
+
+/* --- what the task must not notice --- */
+
+static void look_at_registers(struct shared *s)
+{
+	struct reg_file in, out;
+
+	reg_file_fill(&in, 42);
+	memset(&out, 0, sizeof(out));
+	atomic_store(&s->ready, 1);
+	spin_with_registers(&in, &out, &s->go);
+	_exit(memcmp(&in, &out, sizeof(in)) != 0);
+}
+
+Test(remote, registers_stay)
+{
+	for (int visits = 0; visits < 3; visits++) {
+		struct shared *s = shared_new();
+		pid_t pid = victim(look_at_registers, s);
+		struct remote *r;
+
+		wait_ready(s);
+		r = seize_one(pid);
+		for (int i = 0; i < visits; i++)
+			visit(r);
+		ok(remote_release(r, &why));
+		atomic_store(&s->go, 1);
+		assert_exit(pid, 0);
+	}
+}
+
+static void block_and_sit(struct shared *s)
+{
+	sigset_t set;
+
+	sigfillset(&set);
+	if (s->value[0])
+		sigdelset(&set, s->value[0]);
+	sigprocmask(SIG_SETMASK, &set, NULL);
+	raise(SIGUSR1);
+	raise(SIGSTKFLT);
+	kill(getpid(), SIGURG);
+	atomic_store(&s->ready, 1);
+	while (!atomic_load(&s->go))
+		usleep(1000);
+}
+
+/* All signals blocked is the case in which no harmless one is left to stop with. */
+Test(remote, mask_and_pending_signals_stay)
+{
+	static const char *const fields[] = {"SigBlk:", "SigPnd:", "ShdPnd:", "SigIgn:", "SigCgt:"};
+	static const int unblocked[] = {0, SIGWINCH, SIGCHLD, SIGUSR2};
+
+	for (size_t i = 0; i < ARRAY_LEN(unblocked); i++) {
+		struct shared *s = shared_new();
+		char before[5][64], after[64];
+		struct remote *r;
+		pid_t pid;
+
+		s->value[0] = unblocked[i];
+		pid = victim(block_and_sit, s);
+		wait_ready(s);
+		for (size_t k = 0; k < ARRAY_LEN(fields); k++)
+			status_field(pid, fields[k], before[k]);
+		r = seize_one(pid);
+		cr_assert_eq(remote_sigmask(r), strtoull(before[0], NULL, 16));
+		for (int k = 0; k < 3; k++)
+			visit(r);
+		status_field(pid, "SigIgn:", after);
+		cr_assert_str_eq(after, before[3]);
+		ok(remote_release(r, &why));
+		for (size_t k = 0; k < ARRAY_LEN(fields); k++) {
+			status_field(pid, fields[k], after);
+			cr_assert_str_eq(after, before[k], "%s of case %zu", fields[k], i);
+		}
+		atomic_store(&s->go, 1);
+		assert_exit(pid, 0);
+	}
+}
+
+/* value[0]: what the call returned, value[1]: errno, ns[0]: how long it took */
+static void timed(struct shared *s, int64_t started_ns, int64_t result)
+{
+	s->value[1] = errno;
+	s->value[0] = result;
+	s->ns[0] = io_now_ns() - started_ns;
+}
+
+static void do_nanosleep(struct shared *s)
+{
+	struct timespec ts = {0, 300000000};
+	int64_t started_ns = io_now_ns();
+
+	atomic_store(&s->ready, 1);
+	timed(s, started_ns, nanosleep(&ts, NULL));
+}
+
+static void do_futex(struct shared *s)
+{
+	struct timespec ts = {0, 300000000};
+	int64_t started_ns = io_now_ns();
+	int word = 0;
+
+	atomic_store(&s->ready, 1);
+	timed(s, started_ns, syscall(SYS_futex, &word, FUTEX_WAIT, 0, &ts, NULL, 0));
+}
+
+static void do_select(struct shared *s)
+{
+	struct timeval tv = {0, 300000};
+	int64_t started_ns = io_now_ns();
+
+	atomic_store(&s->ready, 1);
+	timed(s, started_ns, select(0, NULL, NULL, NULL, &tv));
+}
+
+/* Held twice, for 100 ms together. */
+static void sleeps_on(void (*body)(struct shared *), int result, int errno_, int at_most_ms)
+{
+	struct shared *s = shared_new();
+	pid_t pid = victim(body, s);
+
+	wait_ready(s);
+	for (int i = 0; i < 2; i++) {
+		struct remote *r = seize_one(pid);
+
+		visit(r);
+		sleep_ms(50);
+		visit(r);
+		ok(remote_release(r, &why));
+	}
+	assert_exit(pid, 0);
+	cr_assert_eq(s->value[0], result);
+	if (result < 0)
+		cr_assert_eq(s->value[1], errno_);
+	cr_assert(s->ns[0] > 295000000 && s->ns[0] < at_most_ms * 1000000L, "slept %ld us",
+		  (long)s->ns[0] / 1000);
+}
+
+Test(remote, nanosleep_sleeps_on)
+{
+	sleeps_on(do_nanosleep, 0, 0, 380);
+}
+
+Test(remote, futex_waits_on)
+{
+	sleeps_on(do_futex, -1, ETIMEDOUT, 380);
+}
+
+/* the kernel keeps only the time that was left when it was interrupted */
+Test(remote, select_waits_on)
+{
+	sleeps_on(do_select, 0, 0, 480);
+}
+
+static int pipe_fds[2];
+
+static void do_read(struct shared *s)
+{
+	char byte = 0;
+
+	atomic_store(&s->ready, 1);
+	_exit(read(pipe_fds[0], &byte, 1) == 1 && byte == 'x' ? 7 : 1);
+}
+
+Test(remote, read_reads_on)
+{
+	struct shared *s = shared_new();
+	struct remote *r;
+	pid_t pid;
+
+	cr_assert_eq(pipe(pipe_fds), 0);
+	pid = victim(do_read, s);
+	wait_ready(s);
+	r = seize_one(pid);
+	visit(r);
+	ok(remote_release(r, &why));
+	sleep_ms(20);
+	cr_assert_eq(write(pipe_fds[1], "x", 1), 1);
+	assert_exit(pid, 7);
+}
+
+static atomic_int handled;
+
+static void handler(int sig)
+{
+	atomic_fetch_add(&handled, 1);
+}
+
+static void do_pause(struct shared *s)
+{
+	struct sigaction sa = {.sa_handler = handler, .sa_flags = s->value[2] ? SA_RESTART : 0};
+
+	for (int sig = 1; sig < 32; sig++)
+		sigaction(sig, &sa, NULL);
+	atomic_store(&s->ready, 1);
+	_exit(pause() == -1 && errno == EINTR && atomic_load(&handled) == 1 ? 5 : 1);
+}
+
+Test(remote, signal_that_comes_meanwhile_ends_a_pause)
+{
+	for (int restart = 0; restart < 2; restart++) {
+		struct shared *s = shared_new();
+		struct remote *r;
+		pid_t pid;
+
+		s->value[2] = restart;
+		pid = victim(do_pause, s);
+		wait_ready(s);
+		r = seize_one(pid);
+		visit(r);
+		kill(pid, SIGUSR1);
+		visit(r);
+		ok(remote_release(r, &why));
+		assert_exit(pid, 5);
+	}
+}
+
+static void do_sigsuspend(struct shared *s)
+{
+	struct sigaction sa = {.sa_handler = handler};
+	sigset_t usr1, none, now;
+
+	sigaction(SIGUSR1, &sa, NULL);
+	sigemptyset(&none);
+	sigemptyset(&usr1);
+	sigaddset(&usr1, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &usr1, NULL);
+	atomic_store(&s->ready, 1);
+	if (sigsuspend(&none) != -1 || errno != EINTR || atomic_load(&handled) != 1)
+		_exit(1);
+	sigprocmask(SIG_SETMASK, NULL, &now);
+	_exit(sigismember(&now, SIGUSR1) && !sigismember(&now, SIGUSR2) ? 5 : 2);
+}
+
+Test(remote, sigsuspend_keeps_its_masks)
+{
+	for (int meanwhile = 0; meanwhile < 2; meanwhile++) {
+		struct shared *s = shared_new();
+		pid_t pid = victim(do_sigsuspend, s);
+		struct remote *r;
+
+		wait_ready(s);
+		r = seize_one(pid);
+		visit(r);
+		if (meanwhile)
+			kill(pid, SIGUSR1);
+		visit(r);
+		ok(remote_release(r, &why));
+		sleep_ms(20);
+		if (!meanwhile)
+			kill(pid, SIGUSR1);
+		assert_exit(pid, 5);
+	}
+}
+
+static char state_of(pid_t pid)
+{
+	char state[64];
+
+	status_field(pid, "State:\t", state);
+	return state[0];
+}
+
+Test(remote, stopped_task_stays_stopped)
+{
+	struct shared *s = shared_new();
+	pid_t pid = victim(do_nanosleep, s);
+	struct remote *r;
+
+	wait_ready(s);
+	kill(pid, SIGSTOP);
+	sleep_ms(20);
+	for (int i = 0; i < 2; i++) {
+		r = seize_one(pid);
+		cr_assert_eq(remote_group_stop(r), SIGSTOP);
+		visit(r);
+		ok(remote_release(r, &why));
+		sleep_ms(20);
+		cr_assert_eq(state_of(pid), 'T');
+	}
+	kill(pid, SIGCONT);
+	assert_exit(pid, 0);
+	cr_assert_eq(s->value[0], 0);
+}
+
+Test(remote, stop_and_continue_take_effect_meanwhile)
+{
+	struct shared *s = shared_new();
+	pid_t pid = victim(sit, s);
+	struct remote *r;
+
+	wait_ready(s);
+	r = seize_one(pid);
+	cr_assert_eq(remote_group_stop(r), 0);
+	visit(r);
+	kill(pid, SIGSTOP);
+	visit(r);
+	visit(r);
+	ok(remote_release(r, &why));
+	sleep_ms(20);
+	cr_assert_eq(state_of(pid), 'T');
+	r = seize_one(pid);
+	visit(r);
+	kill(pid, SIGCONT);
+	visit(r);
+	ok(remote_release(r, &why));
+	sleep_ms(20);
+	cr_assert_eq(state_of(pid), 'S');
+	kill_it(pid);
+}
+
+/* --- many, and many threads --- */
+
+Test(remote, gone_tasks_give_no_remote)
+{
+	struct shared *s = shared_new();
+	pid_t pids[3] = {victim(sit, s), victim(do_read, s), 999999};
+	struct remote *r[3];
+	struct err err = {0};
+
+	kill(pids[1], SIGKILL);
+	sleep_ms(20); /* a zombie now */
+	wait_ready(s);
+	ok(remote_seize(pids, 3, REMOTE_LIVING, r, &why));
+	cr_assert_not_null(r[0]);
+	cr_assert_null(r[1]);
+	cr_assert_null(r[2]);
+	visit(r[0]);
+	kill(pids[0], SIGKILL);
+	sleep_ms(10);
+	cr_assert_eq(remote_syscall(r[0], SYS_getpid, 0, NULL, &(int64_t){0}, &err), -1);
+	cr_assert_not_null(strstr(err.msg, "was killed by signal 9"), "%s", err.msg);
+	ok(remote_release_all(r, 3, &why));
+}
+
+static void *thread(void *arg)
+{
+	struct shared *s = arg;
+
+	atomic_fetch_add(&s->ready, 1);
+	while (!atomic_load(&s->go))
+		usleep(1000);
+	atomic_fetch_add(&s->done, 1);
+	return NULL;
+}
+
+#define THREADS 40
+
+static void many_threads(struct shared *s)
+{
+	pthread_t t[THREADS];
+
+	for (int i = 0; i < THREADS; i++) {
+		s->value[0] = i;
+		pthread_create(&t[i], NULL, thread, s);
+	}
+	for (int i = 0; i < THREADS; i++)
+		pthread_join(t[i], NULL);
+	_exit(atomic_load(&s->done) == THREADS ? 6 : 1);
+}
+
+static size_t threads_of(pid_t pid, pid_t tids[THREADS + 1])
+{
+	_free_ char *path = mem_printf("/proc/%d/task", pid);
+	_dir_ DIR *d = opendir(path);
+	size_t nr = 0;
+
+	for (struct dirent *e = readdir(d); e; e = readdir(d))
+		if (e->d_name[0] != '.')
+			tids[nr++] = atoi(e->d_name);
+	return nr;
+}
+
+Test(remote, threads_share_the_blob)
+{
+	struct shared *s = shared_new();
+	pid_t pid = victim(many_threads, s), tids[THREADS + 1];
+	struct remote *r[THREADS + 1];
+	size_t before;
+
+	while (atomic_load(&s->ready) != THREADS)
+		sched_yield();
+	cr_assert_eq(threads_of(pid, tids), THREADS + 1);
+	before = count_mappings(pid);
+	for (int order = 0; order < 3; order++) {
+		ok(remote_seize(tids, THREADS + 1, REMOTE_LIVING, r, &why));
+		for (int i = 1; i <= THREADS; i++)
+			remote_mark_group_leader(r[i], r[0]);
+		for (int k = 0; k < 2; k++)
+			for (int i = 0; i <= THREADS; i++) {
+				int who = order == 0 ? i : THREADS - i;
+				int64_t tid;
+
+				ok(remote_syscall(r[who], SYS_gettid, 0, NULL, &tid, &why));
+				cr_assert_eq(tid, tids[who]);
+			}
+		if (order < 2)
+			ok(remote_release_all(r, THREADS + 1, &why));
+		for (int i = THREADS; order == 2 && i >= 0; i--)
+			ok(remote_release(r[i], &why));
+		cr_assert_eq(count_mappings(pid), before);
+	}
+	atomic_store(&s->go, 1);
+	assert_exit(pid, 6);
+}
+
+/* --- refusals --- */
+
+/* An ELF file of 32-bit code that spins. */
+static const uint8_t elf32[] = {
+	0x7f, 'E', 'L',	 'F',  1, 1, 1,	   0, 0, 0, 0, 0, 0, 0, 0, 0,	 2, 0,	  3,	0,    1,    0,
+	0,    0,   0x54, 0x80, 4, 8, 0x34, 0, 0, 0, 0, 0, 0, 0, 0, 0,	 0, 0,	  0x34, 0,    0x20, 0,
+	1,    0,   0,	 0,    0, 0, 0,	   0, 1, 0, 0, 0, 0, 0, 0, 0,	 0, 0x80, 4,	8,    0,    0x80,
+	4,    8,   0x58, 0,    0, 0, 0x58, 0, 0, 0, 5, 0, 0, 0, 0, 0x10, 0, 0,	  0xf3, 0x90, 0xeb, 0xfc};
+
+static void become_32bit(struct shared *s)
+{
+	int fd = memfd_create("elf32", 0);
+	char *const none[] = {NULL};
+
+	if (write(fd, elf32, sizeof(elf32)) == sizeof(elf32)) {
+		atomic_store(&s->ready, 1);
+		fexecve(fd, none, none);
+	}
+	_exit(77);
+}
+
+Test(remote, programs_of_32_bits_are_refused)
+{
+	struct shared *s = shared_new();
+	pid_t pid = victim(become_32bit, s);
+	struct err err = {0};
+	struct remote *r;
+	char text[64];
+
+	wait_ready(s);
+	if (waitpid(pid, NULL, WNOHANG) == pid)
+		cr_skip_test("no 32-bit programs on this kernel");
+	cr_assert_eq(remote_seize(&pid, 1, REMOTE_LIVING, &r, &err), -1);
+	snprintf(text, sizeof(text), "task %d is a 32-bit program", pid);
+	cr_assert_str_eq(err.msg, text);
+	status_field(pid, "TracerPid:\t", text);
+	cr_assert_eq(atoi(text), 0);
+	kill_it(pid);
+}
