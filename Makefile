@@ -82,9 +82,9 @@ $(BUILD)/remote/blob/embed.o: remote/blob/embed.s $(BLOB)
 # tests
 $(BUILD)/unit: $(UNIT_OBJ) $(BUILD)/libverst.a
 	$(CC) $(ALL_CFLAGS) -o $@ $^ -lcriterion $(LIBS)
-$(PROGRAMS): $(BUILD)/%: tests/%.c $(wildcard tests/*/*.h)
+$(PROGRAMS): $(BUILD)/%: tests/%.c
 	@mkdir -p $(@D)
-	$(CC) -std=gnu11 -D_GNU_SOURCE -I. -Wall -Wextra -Werror -Wno-unused-parameter -Wno-missing-field-initializers -O2 -g -static -pthread -o $@ $<
+	$(CC) -std=gnu11 -D_GNU_SOURCE -I. -Wall -Wextra -Werror -Wno-unused-parameter -Wno-missing-field-initializers -O2 -g -static -pthread -MMD -MP -o $@ $<
 programs: $(PROGRAMS)
 
 # pkg-config is asked when this file is read: so deps first, then make again
@@ -134,7 +134,7 @@ format:
 tidy: all
 	clang-tidy --quiet $(SRC) -- -std=gnu11 $(CPPFLAGS)
 
--include $(OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(UNIT_OBJ:.o=.d)
+-include $(OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(UNIT_OBJ:.o=.d) $(PROGRAMS:=.d)
 
 clean:
 	rm -rf $(BUILD)
