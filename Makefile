@@ -117,7 +117,7 @@ $(BUILD)/fuzz/image_reader: tests/fuzz/image_reader.c $(FUZZ_SRC) $(PROTO_C) $(w
 fuzz: $(BUILD)/fuzz/image_reader
 	$< -max_total_time=$(or $(T),60) -timeout=20 -rss_limit_mb=2048 -print_final_stats=1 -artifact_prefix=$(BUILD)/fuzz/ \
 		$(BUILD)/fuzz/found tests/fuzz/corpus tests/golden
-$(BUILD)/image-%: tests/image/%.c $(BUILD)/tests/unit/image_sample.o $(BUILD)/libverst.a
+$(BUILD)/image-%: tests/image/%.c $(BUILD)/tests/unit/image_sample.o $(BUILD)/tests/unit/image_random.o $(BUILD)/libverst.a
 	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -o $@ $^ $(LIBS)
 golden: $(BUILD)/image-golden
 	$<

@@ -79,7 +79,7 @@ int cpt_task_write_tree(struct cpt *c, uint32_t round, bool frozen, struct err *
 
 /* --- cpt/mm.c, cpt/shm.c, cpt/track.c: memory --- */
 int cpt_mm_check(struct cpt *c, struct err *err);
-int cpt_mm_track(struct cpt *c, struct err *err);
+int cpt_mm_track(struct cpt *c, struct err *err); /* before each TREE of a round too: tasks come, and exec */
 /* One round: TREE is written by the engine before; writes REG and SHM records first needed, MM records, and pages. */
 int cpt_mm_round(struct cpt *c, struct verst_round *ret, struct err *err);
 /* Frozen: mm ids of all tasks (kcmp for shared ones), VMAs and the rest of mm_obj into the model ... */

@@ -155,12 +155,16 @@ static int write_one(struct walk *w, int dir, const char *name, const char *path
 		ret = write_file(w, dir, name, &ent, err);
 	else if (!ret)
 		ret = img_put_fsent(w->c->w, &ent, err);
+	if (!ret && S_ISDIR(st->st_mode)) {
+		sub = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		ret = sub < 0 ? err_sys(err, "%s", path) : write_dir(w, sub, path, err);
+		/* once more: what is made in a directory changes its time */
+		if (!ret)
+			ret = img_put_fsent(w->c->w, &ent, err);
+	}
 	ent.path = ent.symlink = ent.hardlink = NULL;
 	model_free_fsent(&ent);
-	if (ret || !S_ISDIR(st->st_mode) || !*path)
-		return ret;
-	sub = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	return sub < 0 ? err_sys(err, "%s", path) : write_dir(w, sub, path, err);
+	return ret;
 }
 
 static int write_mount(struct cpt *c, const struct mount_obj *m, struct err *err)
@@ -176,10 +180,7 @@ static int write_mount(struct cpt *c, const struct mount_obj *m, struct err *err
 	w.dev = st.st_dev;
 	w.piece = mem_alloc(PIECE_BYTES);
 	ret = write_one(&w, fd, ".", "", &st, err);
-	if (ret)
-		close(fd);
-	else
-		ret = write_dir(&w, fd, "", err);
+	close(fd);
 	vec_each(l, &w.links)
 		free(l->path);
 	vec_free(&w.links);

@@ -27,7 +27,7 @@
 struct answers {
 	struct remote_batch *b;
 	size_t altstack, tid_address, pdeath, securebits, timer_slack; /* of every thread */
-	size_t sigactions[SIGNALS], itimers[3], rlimits, subreaper, dumpable; /* of the leader: the whole process */
+	size_t sigactions[SIGNALS], itimers[3], rlimits, subreaper, dumpable, brk; /* of the leader: the whole process */
 	VEC(size_t) timers, overruns;
 };
 
@@ -156,6 +156,7 @@ static void ask_process(struct answers *a, const struct task_obj *task)
 	a->subreaper = remote_batch_data(b, NULL, 4);
 	remote_call(b, "PR_GET_CHILD_SUBREAPER", 0, SYS_prctl, ra_num(PR_GET_CHILD_SUBREAPER), ra_data(a->subreaper));
 	a->dumpable = remote_call(b, "PR_GET_DUMPABLE", 0, SYS_prctl, ra_num(PR_GET_DUMPABLE));
+	a->brk = remote_call(b, "brk", 0, SYS_brk, ra_num(0));
 	vec_each(timer, &task->posix_timers) {
 		size_t at = remote_batch_data(b, NULL, sizeof(struct itimerspec));
 
@@ -420,6 +421,8 @@ static int collect_alive(struct cpt *c, struct cpt_task *t, struct task_obj *ret
 		result = collect_thread(c, t, &t->threads.at[i], &a, thread, err);
 		if (!result && i == 0)
 			hear_process(&a, ret, hand);
+		if (!result && i == 0)
+			model_mm(&c->m, ret->mm)->brk = (uint64_t)remote_batch_result(a.b, a.brk);
 		vec_free(&a.timers);
 		vec_free(&a.overruns);
 		remote_batch_free(a.b);

@@ -99,7 +99,7 @@ static const struct img_field fields[] = {
 	NUM(dumpable),
 	NUM(ctty),
 	NUM(ctty_pgrp),
-	PATH(cgroup),
+	PATH_OR_NULL(cgroup),
 };
 static const struct img_table table = IMG_TABLE(task, fields);
 #undef T

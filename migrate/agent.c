@@ -240,12 +240,28 @@ static int on_built(struct agent *a, struct err *err)
 	return send_frame(a, FRAME_READY, &b, err);
 }
 
+/*
+ * Committed, but it could not be let run, and the engine has removed it. Nobody was told of the commit yet, so that it can
+ * be taken back; the source asks, and keeps the VE. (Were it to ask within these few microseconds it would hear that the VE
+ * is here: it asks only when the link is broken.)
+ */
+static int take_back(struct agent *a, struct err *err)
+{
+	struct err journal_err = ERR_INIT;
+
+	if (!a->engine->journal_step(a->v, a->ve, a->migration, VERST_JOURNAL_COMMITTED, VERST_JOURNAL_ABORTED, &journal_err))
+		a->state = AGENT_BUILDING;
+	else
+		log_warn("%s", journal_err.msg);
+	return -1;
+}
+
 /* The commit point is the journal's step: before it all is undone, after it nothing. */
 static int on_commit(struct agent *a, const struct frame *f, struct err *err)
 {
 	int64_t begin_ns = io_now_ns();
 	struct msg_done done = {.warning = (char *)""};
-	struct err thaw_err = ERR_INIT;
+	struct err thaw_err = ERR_INIT; /* of what cannot fail the commit any more */
 	struct buf b = {0};
 	char id[33];
 
@@ -258,8 +274,8 @@ static int on_commit(struct agent *a, const struct frame *f, struct err *err)
 		return -1;
 	a->state = AGENT_COMMITTED;
 	fault_point("agent-committed", &thaw_err);
-	if (builder_commit(ptr_take(&a->builder), &thaw_err))
-		done.warning = thaw_err.msg;
+	if (builder_commit(ptr_take(&a->builder), err))
+		return take_back(a, err);
 	fault_point("agent-thawed", &thaw_err);
 	done.thaw_ns = (uint64_t)(io_now_ns() - begin_ns);
 	/* the VE's own life must not meet this record: from here on it can be stopped, moved on or destroyed */

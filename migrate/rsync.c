@@ -78,7 +78,7 @@ static void set_or_unset(const char *name, const char *value)
 		unsetenv(name);
 }
 
-static char **arguments(const struct rsync_job *job, int exclude_fd)
+static char **arguments(const struct rsync_job *job)
 {
 	VEC(char *) v = {0};
 
@@ -91,7 +91,7 @@ static char **arguments(const struct rsync_job *job, int exclude_fd)
 	vec_push(&v, mem_strdup("--outbuf=N"));
 	vec_push(&v, mem_strdup("--info=progress2"));
 	vec_push(&v, mem_strdup("--from0"));
-	vec_push(&v, mem_printf("--exclude-from=/proc/self/fd/%d", exclude_fd));
+	vec_push(&v, mem_strdup("--exclude-from=-"));
 	for (size_t i = 0; i < ARRAY_LEN(left_behind); i++)
 		vec_push(&v, mem_printf("--filter=-x trusted.overlay.%s", left_behind[i]));
 	if (job->bytes_per_s)
@@ -114,24 +114,25 @@ static void free_arguments(char **argv)
 
 static int exclude_file(const struct buf *excludes, int *ret_fd, struct err *err)
 {
-	_fd_ int fd = memfd_create("verst-exclude", 0); /* rsync inherits it */
+	_fd_ int fd = memfd_create("verst-exclude", MFD_CLOEXEC);
 
 	if (fd < 0)
 		return err_sys(err, "memfd");
 	if (excludes && excludes->len_bytes && io_write_full(fd, excludes->at, excludes->len_bytes, err))
 		return -1;
+	lseek(fd, 0, SEEK_SET);
 	*ret_fd = fd_take(&fd);
 	return 0;
 }
 
-static pid_t spawn(const struct rsync_job *job, char **argv, int out_fd, int err_fd)
+static pid_t spawn(const struct rsync_job *job, char **argv, int in_fd, int out_fd, int err_fd)
 {
 	pid_t pid = fork();
 
 	if (pid)
 		return pid;
 	signal(SIGPIPE, SIG_DFL);
-	if (dup2(out_fd, 1) < 0 || dup2(err_fd, 2) < 0)
+	if (dup2(in_fd, 0) < 0 || dup2(out_fd, 1) < 0 || dup2(err_fd, 2) < 0)
 		_exit(127);
 	set_or_unset(RSYNC_ENV_TARGET, job->target);
 	set_or_unset(RSYNC_ENV_KEY, job->key_path);
@@ -232,8 +233,8 @@ int rsync_run(const struct rsync_job *job, uint64_t *ret_bytes, struct err *err)
 		return err_sys(err, "pipe");
 	err_r = errs[0];
 	err_w = errs[1];
-	argv = arguments(job, exclude_fd);
-	pid = spawn(job, argv, out_w, err_w);
+	argv = arguments(job);
+	pid = spawn(job, argv, exclude_fd, out_w, err_w);
 	free_arguments(argv);
 	if (pid < 0)
 		return err_sys(err, "fork");

@@ -16,14 +16,17 @@
 #define ABORT_MS   30000
 #define DOUBT_MS   30000
 
+static void leave_phase(struct source *s)
+{
+	if (s->phase_begin_ns)
+		s->stats.phase_ns[s->phase] += io_now_ns() - s->phase_begin_ns;
+}
+
 void source_enter(struct source *s, enum verst_migrate_phase phase)
 {
-	int64_t now_ns = io_now_ns();
-
-	if (s->phase_begin_ns)
-		s->stats.phase_ns[s->phase] += now_ns - s->phase_begin_ns;
+	leave_phase(s);
 	s->phase = phase;
-	s->phase_begin_ns = now_ns;
+	s->phase_begin_ns = io_now_ns();
 	if (s->progress)
 		s->progress(s->progress_arg, &(struct verst_migrate_progress){.phase = phase, .begins = true});
 }
@@ -390,7 +393,7 @@ int source_migrate(const struct source_means *means, struct verst *v, const char
 	else if (!ret && !opts->dry_run && drop(&s, err))
 		ret = err_ctx(err, "VE %u runs on %s now, but what is left here could not be removed (verst recover %u)",
 			      s.ve.id, opts->target, s.ve.id);
-	source_enter(&s, s.phase);
+	leave_phase(&s);
 	s.stats.stream_bytes = s.pump ? pump_sent_bytes(s.pump) : 0;
 	s.stats.total_ns = io_now_ns() - s.begin_ns;
 	*ret_stats = s.stats;

@@ -101,7 +101,7 @@ struct task_obj {
 	int32_t dumpable;
 	tty_id ctty; /* controlling terminal, of the session leader only */
 	uint32_t ctty_pgrp; /* foreground group, with ctty */
-	char *cgroup; /* below the VE's own cgroup, "/" for it */
+	char *cgroup; /* below the VE's own cgroup, "/" for it; NULL: a zombie */
 };
 
 /* A root and a working directory, shared by tasks with CLONE_FS. Paths as in the VE's root. */

@@ -81,8 +81,10 @@ static int validate_addr(const struct netns_obj *n, const struct addr_obj *a, st
 
 	if (!has_link(n, a->link))
 		return validate_bad(err, "address: device %s does not exist", a->link);
-	if (!len || a->local.len_bytes != len || !is_address(&a->peer, a->family) ||
-	    !is_address(&a->broadcast, a->family) || a->prefix_len > len * 8)
+	/* the kernel tells IPv6 addresses without a peer as IFA_ADDRESS alone, and so they are kept */
+	if (!len || !(a->local.len_bytes | a->peer.len_bytes) || !is_address(&a->local, a->family) ||
+	    !is_address(&a->peer, a->family) || !is_address(&a->broadcast, a->family) ||
+	    a->prefix_len > len * 8)
 		return validate_bad(err, "impossible address of %s", a->link);
 	return 0;
 }

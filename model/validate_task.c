@@ -180,7 +180,7 @@ static int validate_parts(const struct model *m, const struct task_obj *t, struc
 		return validate_bad(err, "fs %u does not exist", t->fs);
 	if (!model_sighand(m, t->sighand))
 		return validate_bad(err, "sighand %u does not exist", t->sighand);
-	return 0;
+	return t->cgroup ? 0 : validate_bad(err, "in no cgroup");
 }
 
 static int validate_task(const struct model *m, const struct task_obj *t, struct err *err)

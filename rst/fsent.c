@@ -87,10 +87,16 @@ static int make_one(int dir, const char *name, const struct fsent_obj *e, struct
 	return ret && errno != EEXIST ? err_sys(err, "%s", e->path) : 0;
 }
 
+static int set_time(int dir, const char *name, const struct fsent_obj *e, struct err *err)
+{
+	struct timespec ts = {e->mtime_ns / 1000000000, e->mtime_ns % 1000000000}, times[2] = {ts, ts};
+
+	return utimensat(dir, name, times, AT_SYMLINK_NOFOLLOW) ? err_sys(err, "%s: time", e->path) : 0;
+}
+
 static int set_attributes(struct rst *r, int dir, const char *name, const struct fsent_obj *e, struct err *err)
 {
 	unsigned base = r->run.uid_base;
-	struct timespec ts = {e->mtime_ns / 1000000000, e->mtime_ns % 1000000000}, times[2] = {ts, ts};
 	char by_fd[4200];
 
 	if (e->uid >= 65536 || e->gid >= 65536)
@@ -103,9 +109,7 @@ static int set_attributes(struct rst *r, int dir, const char *name, const struct
 			return err_sys(err, "%s: attribute %s", e->path, x->name);
 	if (!S_ISLNK(e->mode) && fchmodat(dir, name, e->mode & 07777, 0))
 		return err_sys(err, "%s: mode", e->path);
-	if (utimensat(dir, name, times, AT_SYMLINK_NOFOLLOW))
-		return err_sys(err, "%s: time", e->path);
-	return 0;
+	return set_time(dir, name, e, err);
 }
 
 int rst_fsent_apply(struct rst *r, const struct fsent_obj *e, struct err *err)
@@ -121,6 +125,6 @@ int rst_fsent_apply(struct rst *r, const struct fsent_obj *e, struct err *err)
 	if (e->hardlink)
 		return link_earlier(r, m, e, dir, name, err);
 	if (e->content.len_bytes)
-		return write_piece(dir, name, e, false, err);
+		return write_piece(dir, name, e, false, err) || set_time(dir, name, e, err) ? -1 : 0;
 	return make_one(dir, name, e, err) || set_attributes(r, dir, name, e, err) ? -1 : 0;
 }

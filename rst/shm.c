@@ -55,6 +55,7 @@ static int set_size(struct rst_shm *s, const struct shm_obj *obj, struct err *er
 	if (ftruncate(s->fd, (off_t)obj->size_bytes))
 		return err_sys(err, "shared memory %u: size %lu", obj->id, obj->size_bytes);
 	s->size_bytes = obj->size_bytes;
+	ranges_remove(&s->held, s->size_bytes, UINT64_MAX);
 	return 0;
 }
 
@@ -151,10 +152,12 @@ static int one_run(struct rst_shm *s, const struct pages_run *run, const uint8_t
 {
 	uint64_t page_bytes = (uint64_t)sysconf(_SC_PAGESIZE), len = run->nr_pages * page_bytes, end = run->start + len;
 
-	if (run->start % page_bytes || end > (s->size_bytes + page_bytes - 1) / page_bytes * page_bytes)
-		return err_set(err, ERR_IMAGE, "pages %lx-%lx are behind its end", run->start, end);
+	if (run->start % page_bytes || end < run->start)
+		return err_set(err, ERR_IMAGE, "pages at %lx: impossible", run->start);
 	switch (run->kind) {
 	case PAGES_DATA:
+		if (end > (s->size_bytes + page_bytes - 1) / page_bytes * page_bytes)
+			return err_set(err, ERR_IMAGE, "pages %lx-%lx are behind its end", run->start, end);
 		ranges_add(&s->held, run->start, end);
 		*data += len;
 		return write_all(s, run->start, *data - len, len, err);

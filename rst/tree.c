@@ -218,20 +218,15 @@ static void drop_task(struct rst *r, struct rst_task *t)
 	*t = (struct rst_task){.pidfd = -1};
 }
 
-static bool stays(const struct rst_task *old, const struct tree_task *now)
+/* By the same rule the dump knows what is left here (cpt/mirror.c). */
+static void who_stays(const struct rst *r, const struct tree_obj *tree, bool *ret)
 {
-	return now && !now->fresh && now->mm == old->t.mm && now->ppid == old->t.ppid && now->sid == old->t.sid &&
-	       now->mm_from == old->t.mm_from;
-}
+	struct tree_obj old = {0};
 
-/* A task can only stay if the one it hangs on does: what is forked anew takes its children with it. */
-static bool chain_stays(struct rst *r, const struct tree_obj *tree, const struct rst_task *t)
-{
-	const struct rst_task *parent = t->t.pid == 1 ? NULL : rst_tree_find(r, t->t.ppid);
-
-	if (!stays(t, tree_find(tree, t->t.pid)))
-		return t->t.pid == 1 && tree_find(tree, 1);
-	return !parent || chain_stays(r, tree, parent);
+	vec_each(t, &r->tasks)
+		vec_push(&old.tasks, t->t);
+	tree_staying(&old, tree, ret);
+	vec_free(&old.tasks);
 }
 
 int rst_tree_apply(struct rst *r, const struct tree_obj *tree, struct err *err)
@@ -242,8 +237,7 @@ int rst_tree_apply(struct rst *r, const struct tree_obj *tree, struct err *err)
 
 	if (tree_plan(tree, births, err))
 		return -1;
-	for (size_t i = 0; i < r->tasks.nr; i++)
-		keep[i] = chain_stays(r, tree, &r->tasks.at[i]);
+	who_stays(r, tree, keep);
 	for (size_t i = r->tasks.nr; i-- > 0;)
 		if (!keep[i])
 			drop_task(r, &r->tasks.at[i]);

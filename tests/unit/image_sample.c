@@ -48,6 +48,8 @@ static void add_tree(struct model *m, uint32_t round, bool frozen)
 						   .mm = 2,
 						   .mm_from = 1,
 						   .fresh = round == 1}));
+	if (frozen)
+		vec_push(&tree->tasks, ((struct tree_task){.pid = 9, .ppid = 7, .pgid = 7, .sid = 7}));
 }
 
 static void add_ns(struct model *m)
@@ -84,6 +86,10 @@ static void add_ns(struct model *m)
 					       .family = AF_INET,
 					       .prefix_len = 8,
 					       .local = ip4(127, 0, 0, 1)}));
+	vec_push(&n->addrs, ((struct addr_obj){.link = mem_strdup("lo"),
+					       .family = AF_INET6,
+					       .prefix_len = 128,
+					       .peer = bytes_dup("\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\1", 16)}));
 	vec_push(&n->routes,
 		 ((struct route_obj){.family = AF_INET, .table = 254, .type = 1, .link = mem_strdup("lo")}));
 	vec_push(&n->sysctls, ((struct sysctl_obj){mem_strdup("core/somaxconn"), mem_strdup("128")}));
@@ -214,7 +220,7 @@ static void add_tasks(struct model *m)
 {
 	vec_add(&m->sighands)->id = 1;
 	m->sighands.at[0].actions[14] = (struct sigaction_obj){0x401234, 4, 0x401000, 1};
-	vec_each(t, &m->trees.at[m->trees.nr - 1].tasks) {
+	for (const struct tree_task *t = m->trees.at[1].tasks.at; t->mm; t++) {
 		struct task_obj *task = vec_add(&m->tasks);
 		struct thread_obj *thread = vec_add(&task->threads);
 
@@ -247,6 +253,20 @@ static void add_tasks(struct model *m)
 	}
 }
 
+static void add_zombie(struct model *m)
+{
+	struct task_obj *task = vec_add(&m->tasks);
+
+	*task = (struct task_obj){.pid = 9,
+				  .ppid = 7,
+				  .pgid = 7,
+				  .sid = 7,
+				  .state = TASK_ZOMBIE,
+				  .exit_code = 0x100,
+				  .exit_signal = 17};
+	vec_push(&task->threads, ((struct thread_obj){.tid = 9, .comm = mem_strdup("dead")}));
+}
+
 void sample_model(struct model *m)
 {
 	*m = (struct model){0};
@@ -258,6 +278,7 @@ void sample_model(struct model *m)
 	add_open_things(m);
 	add_files(m);
 	add_tasks(m);
+	add_zombie(m);
 }
 
 static void check(int failed, const struct err *err)

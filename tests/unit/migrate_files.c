@@ -85,15 +85,11 @@ static void changes(struct pair *p)
 	cr_assert_eq(filesend_changes(&p->send, &err), 0, "%s", err.msg);
 }
 
-/* Everything that stat, the content and the attributes tell, of both; directories' sizes and inode numbers aside. */
+/* rsync would have nothing to do: content, owners, modes, times, links, attributes. It rounds nothing with --modify-window. */
 static void expect_same(struct pair *p)
 {
-	run("cd %s && { find . -printf '%%p %%y %%m %%U %%G %%l %%T@ %%n\\n' | sort; find . -type f | sort | xargs -r -d '\\n' md5sum; "
-	    "find . -type f -size +0 | sort | xargs -r -d '\\n' stat -c '%%n %%s'; getfattr -R -h -d -m- . 2>/dev/null | cat; } "
-	    ">%s/a; cd %s && { find . -printf '%%p %%y %%m %%U %%G %%l %%T@ %%n\\n' | sort; "
-	    "find . -type f | sort | xargs -r -d '\\n' md5sum; find . -type f -size +0 | sort | xargs -r -d '\\n' stat -c '%%n %%s'; "
-	    "getfattr -R -h -d -m- . 2>/dev/null | cat; } >%s/b; diff %s/a %s/b",
-	    p->from, p->dir, p->to, p->dir, p->dir, p->dir);
+	run("rsync -aHAXnic --modify-window=-1 --delete %s/ %s/ >%s/diff && cat %s/diff && test ! -s %s/diff", p->from, p->to,
+	    p->dir, p->dir, p->dir);
 }
 
 static void finish(struct pair *p)
@@ -130,8 +126,7 @@ Test(migrate_files, all_kinds_of_changes)
 	run("cd %s && echo xx >>a/b/c && rm -r gone && rm -r dir2file && echo now >dir2file && rm file2dir && "
 	    "mkdir file2dir && echo in >file2dir/in && ln -sfn new link && chmod 4711 mode && chown 5:6 mode && "
 	    "ln h1 h3 && echo hh >>h2 && mkdir -m 1777 tmp && mkfifo -m 600 tmp/fifo && mv a/b a/moved && "
-	    "touch -d '2001-02-03 04:05:06.789' keep && python3 -c \"import socket;"
-	    "socket.socket(socket.AF_UNIX).bind('tmp/sock')\" && mknod tmp/null c 1 3 && touch empty && "
+	    "touch -d '2001-02-03 04:05:06.789' keep && mknod tmp/null c 1 3 && touch empty && "
 	    "echo spaces >'with  blanks' && printf 'n' >\"$(printf 'new\\nline')\" && rm \"$(printf 'new\\nline')\"",
 	    p.from);
 	changes(&p);

@@ -80,6 +80,8 @@ Test(model_validate, task)
 	REFUSED("general registers", m.tasks.at[1].threads.at[0].regs.nr_general = 65);
 	REFUSED("signal 65 is pending", m.tasks.at[1].threads.at[0].pending.at[0].signo = 65);
 	REFUSED("number 7 is there twice", vec_add(&m.tasks.at[0].threads)->tid = 7);
+	REFUSED("in no cgroup", (free(m.tasks.at[1].cgroup), m.tasks.at[1].cgroup = NULL));
+	REFUSED("a zombie with 2 threads", vec_add(&m.tasks.at[2].threads)->tid = 10);
 	REFUSED("umask", m.fss.at[0].umask = 01000);
 	REFUSED("oom_score_adj", m.tasks.at[0].oom_score_adj = 2000);
 }
