@@ -111,7 +111,7 @@ static int collect_common(struct cpt *c, const struct cpt_fd *fd, struct inet_ob
 {
 	union sock_addr a;
 	socklen_t len = sizeof(a);
-	char device[IFNAMSIZ] = "";
+	char device[IFNAMSIZ + 1] = "";
 	struct pollfd events = {fd->local, POLLRDHUP | POLLHUP | POLLERR, 0};
 
 	if (getsockname(fd->local, &a.sa, &len))
@@ -121,7 +121,7 @@ static int collect_common(struct cpt *c, const struct cpt_fd *fd, struct inet_ob
 	len = sizeof(a);
 	if (!getpeername(fd->local, &a.sa, &len))
 		take_addr(&a, &obj->dst, &obj->dst_port, &obj->scope_id);
-	len = sizeof(device) - 1;
+	len = IFNAMSIZ;
 	if (!getsockopt(fd->local, SOL_SOCKET, SO_BINDTODEVICE, device, &len) && device[0])
 		obj->device = mem_strdup(device);
 	cpt_sock_owner(c, &fd->st, &obj->owner_uid, &obj->owner_gid);

@@ -50,6 +50,7 @@ struct sockopt_desc {
 /* Sizes are doubled by the kernel when they are set (net/core/sock.c): what was read is set as its half. */
 #define SOCKOPT_LEVEL_SOCKET 1
 #define SOCKOPT_REUSEADDR    2
+#define SOCKOPT_REUSEPORT    15
 #define SOCKOPT_SNDBUF	     7
 #define SOCKOPT_RCVBUF	     8
 #define SOCKOPT_BUF_LOCK     72

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/filter.h>
 #include <linux/sock_diag.h>
 #include <sched.h>
 #include <sys/socket.h>
@@ -8,7 +9,7 @@
 #include "rst/sock.h"
 
 #define ST_CONNECTED 1
-#define ARRIVAL_NS   2000000000LL
+#define ARRIVAL_NS   200000000LL
 
 /* Memory of what waits in the socket. */
 static int waiting_bytes(int fd, uint32_t *ret, struct err *err)
@@ -38,6 +39,7 @@ static bool find_target(const struct inet_obj *obj, const struct sock_packet *p,
 	return ret->v6 == from->v6;
 }
 
+/* 1: it is in the queue; 0: it did not get there. */
 static int fill_one(struct rst *r, int fd, const struct inet_obj *obj, const struct sock_packet *p, struct err *err)
 {
 	size_t ip_bytes = obj->family == AF_INET6 ? 16 : 4;
@@ -49,10 +51,8 @@ static int fill_one(struct rst *r, int fd, const struct inet_obj *obj, const str
 	if (p->from.len_bytes != ip_bytes + 2 || (p->to.len_bytes != 0 && p->to.len_bytes != 4 && p->to.len_bytes != 16))
 		return err_set(err, ERR_IMAGE, "address of a datagram");
 	from = inject_end(p->from.at, ip_bytes, (uint32_t)(p->from.at[ip_bytes] << 8 | p->from.at[ip_bytes + 1]), 0);
-	if (!find_target(obj, p, &from, &to)) {
-		log_warn("UDP socket %u: a datagram to a group, waiting to be read, is lost", obj->id);
+	if (!find_target(obj, p, &from, &to))
 		return 0;
-	}
 	if (rst_sock_inject(r, &in, err) || waiting_bytes(fd, &before, err) ||
 	    inject_udp(in, &from, &to, p->data.at, p->data.len_bytes, err))
 		return -1;
@@ -60,20 +60,59 @@ static int fill_one(struct rst *r, int fd, const struct inet_obj *obj, const str
 	end_ns = io_now_ns() + ARRIVAL_NS;
 	while (!waiting_bytes(fd, &now, err)) {
 		if (now > before)
-			return 0;
+			return 1;
 		if (io_now_ns() > end_ns)
-			return err_set(err, ERR_RESTORE, "a datagram for its queue did not arrive");
+			return 0;
 		sched_yield();
 	}
 	return -1;
 }
 
+static bool reuses_port(const struct inet_obj *obj)
+{
+	return rst_sock_option(&obj->options, SOCKOPT_LEVEL_SOCKET, SOCKOPT_REUSEPORT, 0);
+}
+
+/* How many of its SO_REUSEPORT group were made before it, which is its place in there (udp_reuseport_add_sock). */
+static unsigned place_in_group(const struct rst *r, const struct inet_obj *obj)
+{
+	unsigned nr = 0;
+
+	for (const struct inet_obj *o = r->m.inets.at; o < obj; o++)
+		nr += o->type == SOCK_DGRAM && o->family == obj->family && o->src_port == obj->src_port && o->bound &&
+		      o->owner_uid == obj->owner_uid && !memcmp(o->src.at, obj->src.at, obj->src.len_bytes) && reuses_port(o);
+	return nr;
+}
+
+/* What comes for the group goes to this one alone, or to whom the kernel chooses. */
+static int steer(int fd, bool on, unsigned place, struct err *err)
+{
+	struct sock_filter ret = BPF_STMT(BPF_RET | BPF_K, place);
+	struct sock_fprog program = {1, &ret};
+	int none = 0;
+
+	if (on ? setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof(program))
+	       : setsockopt(fd, SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, &none, sizeof(none)))
+		return err_sys(err, "choosing one socket of a group");
+	return 0;
+}
+
 static int fill(struct rst *r, int fd, const struct inet_obj *obj, struct err *err)
 {
-	vec_each(p, &obj->queue)
-		if (fill_one(r, fd, obj, p, err))
-			return -1;
-	return 0;
+	unsigned place = obj->queue.nr && reuses_port(obj) ? place_in_group(r, obj) : 0;
+	size_t i = 0;
+	int filled = 1;
+
+	if (place && steer(fd, true, place, err))
+		return -1;
+	for (; filled > 0 && i < obj->queue.nr; i++)
+		filled = fill_one(r, fd, obj, &obj->queue.at[i], err);
+	if (filled < 0)
+		return -1;
+	if (!filled) /* what is lost on the way is lost, as UDP is */
+		log_warn("UDP socket %u, port %u: %zu datagrams that waited to be read are lost", obj->id, obj->src_port,
+			 obj->queue.nr - i + 1);
+	return place ? steer(fd, false, 0, err) : 0;
 }
 
 static size_t room_bytes(const struct inet_obj *obj)
