@@ -96,16 +96,15 @@ void cpt_mm_tree(struct cpt *c, const struct cpt_task *t, struct tree_task *ret)
 
 /* One descriptor of one task under examination. */
 struct cpt_fd {
-	struct cpt_task *task;
+	struct cpt_task *task; /* NULL: received from a socket's queue, fd and local are a copy of ours */
 	int fd;	   /* its number there */
 	int local; /* a copy of ours (pidfd_getfd), closed by the caller of the kind's functions */
 	struct stat st;
 	char link[4096]; /* of /proc/PID/fd/N */
 	bool deleted;	 /* link ended in " (deleted)", which was cut off */
-	uint32_t flags;	 /* fdinfo flags without O_CLOEXEC */
+	uint32_t flags;	 /* F_GETFL */
 	int64_t pos;
-	uint32_t mnt_id;
-	const char *fdinfo; /* text of fdinfo */
+	const char *fdinfo; /* its text, of anonymous inodes ("anon_inode:...") only, until the next descriptor; else NULL */
 };
 
 struct cpt_file_kind {

@@ -29,6 +29,8 @@ static const struct img_field fields[] = {
 	OCT(mode),
 	BYTES(to_slave, IMG_MAX_DATA),
 	BYTES(to_master, IMG_MAX_DATA),
+	NUM(slave_closed),
+	NUM(stopped),
 };
 static const struct img_table table = IMG_TABLE(tty, fields);
 #undef T

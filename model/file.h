@@ -122,8 +122,11 @@ struct tty_obj {
 	uint16_t rows, cols, xpixel, ypixel;
 	bool slave_locked, packet, exclusive;
 	bool has_master, has_slave; /* open somewhere in the VE */
+	bool slave_closed;	    /* the slave was open and is not any more: the master reads an end */
+	bool stopped;		    /* output is stopped (^S) */
 	uint32_t uid, gid, mode;    /* of the slave's node */
-	struct bytes to_slave, to_master; /* written, not yet read */
+	/* written, not yet read; in canonical mode an end of file is the VEOF character */
+	struct bytes to_slave, to_master;
 };
 
 #endif
