@@ -41,6 +41,7 @@ struct rst {
 	int *file_fds;		/* [file_id]: our descriptor of each open file, -1 */
 	size_t nr_file_fds;
 	struct rst_mm_state *mm;
+	struct rst_file_state *file; /* rst/file.h */
 	struct rst_sock_state *sock;
 	struct verst_restore_stats stats;
 };
