@@ -102,10 +102,10 @@ Test(model_validate, memory)
 	REFUSED("auxv", m.mms.at[0].auxv.len_bytes = 15);
 	REFUSED("at page boundaries", m.ve.at[0].page_bytes = 65536);
 	REFUSED("ghost 9 does not exist", m.regs.at[0].ghost = 9);
-	REFUSED("no regular file", m.regs.at[1].mode = S_IFDIR | 0700);
+	REFUSED("no regular file", m.regs.at[1].mode = S_IFIFO | 0600);
 	REFUSED("sealed, but no memfd", (m.shms.at[0].kind = SHM_ANON, m.shms.at[0].seals = 1));
 	REFUSED("impossible size", m.shms.at[0].size_bytes = UINT64_MAX);
-	REFUSED("ghost 1", m.ghosts.at[0].mode = S_IFDIR);
+	REFUSED("ghost 1", m.ghosts.at[0].mode = S_IFCHR);
 }
 
 Test(model_validate, files)
