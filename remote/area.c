@@ -10,20 +10,37 @@
 
 #include "remote/internal.h"
 
-#define LIVING_BYTES (256 << 10) /* only address space: pages come when they are touched */
-#define MORE_BYTES   (1 << 20)
-#define STACK_BYTES  4096
-#define ALIGN_BYTES  64						 /* of an area: frames want it */
-#define AREA_BYTES   (ARCH_FRAME_MAX_BYTES + STACK_BYTES + 1024) /* the longest */
-#define ALIGN(v, to) (((v) + (to)-1) & ~((uint64_t)(to)-1))
+#define LIVING_BYTES	  (256 << 10) /* only address space: pages come when they are touched */
+#define LIVING_ROOM_BYTES 8192	      /* for each thread */
+#define MORE_BYTES	  (1 << 20)
+#define PAGE_BYTES	  4096
+#define STACK_BYTES	  4096
+#define ALIGN_BYTES	  64					      /* of an area: frames want it */
+#define AREA_BYTES	  (ARCH_FRAME_MAX_BYTES + STACK_BYTES + 1024) /* the longest */
+#define ALIGN(v, to)	  (((v) + (to)-1) & ~((uint64_t)(to)-1))
 
 struct remote_mm *area_mm_new(void)
 {
 	struct remote_mm *mm = mem_new(struct remote_mm);
 
-	mm->nr_users = 1;
+	mm->nr_users = mm->nr_inside = 1;
 	mm->mem_fd = -1;
 	return mm;
+}
+
+void area_mm_share(struct remote *r, struct remote_mm *mm)
+{
+	r->mm = mm;
+	mm->nr_users++;
+	mm->nr_inside++;
+}
+
+bool area_leave(struct remote *r)
+{
+	if (r->left)
+		return false;
+	r->left = true;
+	return --r->mm->nr_inside == 0;
 }
 
 void area_mm_put(struct remote_mm *mm)
@@ -57,7 +74,9 @@ static int map(struct remote *r, uint64_t addr, size_t len_bytes, int prot, uint
 int area_map(struct remote *r, uint64_t addr, struct err *err)
 {
 	struct remote_mm *mm = r->mm;
-	size_t len_bytes = r->kind == REMOTE_LIVING ? LIVING_BYTES : REMOTE_BLOB_BYTES;
+	size_t living_bytes =
+		ALIGN(LIVING_BYTES + mm->nr_users * (AREA_BYTES + LIVING_ROOM_BYTES), PAGE_BYTES);
+	size_t len_bytes = r->kind == REMOTE_LIVING ? living_bytes : REMOTE_BLOB_BYTES;
 	uint64_t start;
 
 	if (mm->main.start)
@@ -83,7 +102,7 @@ static int make_sure_of(struct remote *r, size_t len_bytes, struct err *err)
 {
 	struct remote_mm *mm = r->mm;
 	struct remote_span *span;
-	size_t more_bytes = MAX(ALIGN(len_bytes, 4096), (size_t)MORE_BYTES);
+	size_t more_bytes = MAX(ALIGN(len_bytes, PAGE_BYTES), (size_t)MORE_BYTES);
 	uint64_t start;
 
 	if (mm->limit - mm->next >= len_bytes)
@@ -164,7 +183,7 @@ int area_room(struct remote *r, size_t len_bytes, struct err *err)
 
 	if (r->room_end - r->room >= len_bytes)
 		return 0;
-	len_bytes = ALIGN(len_bytes, 4096);
+	len_bytes = ALIGN(len_bytes, PAGE_BYTES);
 	if (make_sure_of(r, len_bytes, err) < 0)
 		return -1;
 	r->room = mm->next;

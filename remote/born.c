@@ -46,7 +46,7 @@ int remote_blob_move(struct remote *r, uint64_t addr, struct err *err)
 	struct remote_batch *b;
 	int failed;
 
-	if (mm->nr_users != 1)
+	if (mm->nr_inside != 1)
 		return err_set(err, ERR_SYSTEM, "moving the code in task %d: it has threads", r->tid);
 	if (mm->main.start == addr)
 		return 0;
@@ -96,8 +96,7 @@ static struct remote *make_child(const struct remote *parent, pid_t tid, bool sa
 	r->own = mem_dup(parent->own, arch_regs_bytes());
 	r->sigmask = parent->sigmask;
 	if (same_mm) {
-		r->mm = parent->mm;
-		r->mm->nr_users++;
+		area_mm_share(r, parent->mm);
 		return r;
 	}
 	r->mm = area_mm_new();
@@ -132,12 +131,14 @@ static int take_child(struct remote *parent, pid_t tid, bool same_mm, struct rem
 int remote_clone(struct remote *r, const struct clone_args *args, struct remote **ret_child, struct err *err)
 {
 	struct clone_args copy = *args;
-	struct remote_batch *b = remote_batch_new();
+	struct remote_batch *b;
 	size_t tids, at;
 	int failed;
 
-	if (args->flags & CLONE_VFORK)
-		return remote_batch_free(b), err_set(err, ERR_SYSTEM, "clone: vfork would not return to us");
+	if (r->kind != REMOTE_BORN ||
+	    args->flags & CLONE_VFORK) /* nobody would catch it, or it would not return */
+		return err_set(err, ERR_SYSTEM, "task %d must not clone in that way", r->tid);
+	b = remote_batch_new();
 	/* the pointer inside is only known once it is known where the data will lie */
 	tids = remote_batch_data(b, (void *)args->set_tid, args->set_tid_size * sizeof(pid_t));
 	copy.set_tid = 0;
@@ -172,12 +173,8 @@ int remote_finish(struct remote *r, struct err *err)
 {
 	struct remote_mm *mm = r->mm;
 
-	if (mm->nr_users > 1 || !mm->main.start) { /* the last of the address space does it for all */
-		if (mm->nr_users > 1)
-			mm->nr_users--;
-		r->mm = NULL;
+	if (!area_leave(r) || !mm->main.start) /* the last of the address space does it for all */
 		return 0;
-	}
 	if (code_find(r, err) < 0)
 		return -1;
 	vec_each(span, &mm->more)

@@ -8,8 +8,9 @@
 
 /* What we have mapped in one address space. Shared by the threads that live in it. */
 struct remote_mm {
-	unsigned nr_users;
-	int mem_fd; /* /proc/PID/mem: writes where the task itself must not */
+	unsigned nr_users;  /* struct remote that point here */
+	unsigned nr_inside; /* of them, those that may still run our code */
+	int mem_fd;	    /* /proc/PID/mem: writes where the task itself must not */
 	struct {
 		uint64_t start, end;
 	} main; /* code first, then what the areas of threads and batches are cut from; 0: none yet */
@@ -30,6 +31,7 @@ struct remote {
 	enum remote_kind kind;
 	int group_stop;
 	bool gone;
+	bool left;	       /* finished or gone home: no more of mm's nr_inside */
 	bool away;	       /* its registers are ours: it has run something, or is about to */
 	bool in_loop;	       /* it waits in the blob for the next batch */
 	struct arch_regs *own; /* as found */
@@ -92,8 +94,11 @@ extern const uint8_t remote_blob[], remote_blob_end[];
 #define AREA_BLOB_BYTES ((size_t)(remote_blob_end - remote_blob))
 #define AREA_CODE_BYTES 4096
 
-struct remote_mm *area_mm_new(void);
+struct remote_mm *area_mm_new(void); /* with one user inside */
+void area_mm_share(struct remote *r, struct remote_mm *mm);
 void area_mm_put(struct remote_mm *mm);
+/* The thread will run no more of our code. True if it was the last one of the address space. */
+bool area_leave(struct remote *r);
 /* Maps the blob if there is none in the address space (addr 0: anywhere). */
 int area_map(struct remote *r, uint64_t addr, struct err *err);
 /* Gives the thread its own area, and with it the way home. */

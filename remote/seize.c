@@ -10,25 +10,40 @@
 
 #include "remote/internal.h"
 
-#define STOP_TIMEOUT_MS                                                                                      \
-	3000 /* a task in an uninterruptible sleep, or that waits for its vfork child, does not stop */
+/* a task in an uninterruptible sleep, or that waits for its vfork child, does not stop */
+#define STOP_TIMEOUT_MS	 3000
 #define DEATH_TIMEOUT_MS 1000
 #define POLL_NS		 20000
 
 #define OPTIONS_ALL  PTRACE_O_TRACESYSGOOD
 #define OPTIONS_BORN (PTRACE_O_EXITKILL | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE)
 
-/* A task that ended meanwhile cannot be told from one that must not be traced by errno alone. */
-static bool has_ended(pid_t tid)
+/* A number of /proc/PID/status, or its state's letter; -1 if there is none. */
+static int status_field(pid_t tid, const char *name)
 {
-	_free_ char *path = mem_printf("/proc/%d/stat", tid);
+	_free_ char *path = mem_printf("/proc/%d/status", tid);
 	_file_ FILE *f = fopen(path, "re");
-	char line[512], *end;
+	size_t len = strlen(name);
+	char line[256];
 
-	if (!f || !fgets(line, sizeof(line), f))
-		return true;
-	end = strrchr(line, ')'); /* the name in brackets may hold anything */
-	return !end || strchr("ZXx", end[2]);
+	while (f && fgets(line, sizeof(line), f))
+		if (!strncmp(line, name, len))
+			return line[len] <= '9' ? atoi(line + len) : line[len];
+	return -1;
+}
+
+/* A task that ended meanwhile cannot be told from one that must not be traced by errno alone. */
+static int seize_failed(pid_t tid, struct err *err)
+{
+	int saved = errno, state = status_field(tid, "State:\t"), tracer;
+
+	if (saved == ESRCH || state == 'Z' || state == 'X' || state < 0)
+		return 0;
+	tracer = status_field(tid, "TracerPid:\t");
+	if (tracer > 0)
+		return err_set(err, ERR_OBSTACLES, "task %d is being traced by process %d", tid, tracer);
+	errno = saved;
+	return err_sys(err, "seizing task %d", tid);
 }
 
 static int seize(pid_t tid, enum remote_kind kind, struct remote **ret, struct err *err)
@@ -38,11 +53,8 @@ static int seize(pid_t tid, enum remote_kind kind, struct remote **ret, struct e
 
 	/* needs CAP_SYS_ADMIN and CONFIG_CHECKPOINT_RESTORE, and is only for tasks with filters */
 	if (ptrace(PTRACE_SEIZE, tid, 0, options | PTRACE_O_SUSPEND_SECCOMP) < 0 &&
-	    ptrace(PTRACE_SEIZE, tid, 0, options) < 0) {
-		if (errno == ESRCH || has_ended(tid))
-			return 0;
-		return err_sys(err, "seizing task %d", tid);
-	}
+	    ptrace(PTRACE_SEIZE, tid, 0, options) < 0)
+		return seize_failed(tid, err);
 	r = mem_new(struct remote);
 	r->tid = tid;
 	r->kind = kind;
@@ -113,8 +125,7 @@ static int arrive(struct remote *r, struct err *err)
 
 static void drop(struct remote *r)
 {
-	if (r->mm)
-		area_mm_put(r->mm);
+	area_mm_put(r->mm);
 	remote_batch_free(r->single);
 	free(r->own);
 	free(r);
@@ -223,11 +234,10 @@ int remote_collect_regs(struct remote *r, struct regs_obj *ret, struct err *err)
 
 void remote_mark_group_leader(struct remote *r, struct remote *leader)
 {
-	if (r == leader || r->mm == leader->mm)
+	if (r->mm == leader->mm)
 		return;
 	area_mm_put(r->mm);
-	r->mm = leader->mm;
-	r->mm->nr_users++;
+	area_mm_share(r, leader->mm);
 }
 
 void remote_blob_range(const struct remote *r, uint64_t *ret_start, uint64_t *ret_end)
@@ -237,11 +247,6 @@ void remote_blob_range(const struct remote *r, uint64_t *ret_start, uint64_t *re
 }
 
 /* --- release --- */
-
-static bool must_unmap(const struct remote *r)
-{
-	return r->kind == REMOTE_LIVING && !r->gone && r->mm->nr_users == 1 && r->mm->main.start;
-}
 
 static int unmap_start(struct remote *r, struct stop_way *ret_way, struct err *err)
 {
@@ -289,8 +294,11 @@ int remote_release_all(struct remote **rs, size_t nr, struct err *err)
 	struct err now;
 	int result = 0;
 
-	for (size_t i = 0; i < nr;
-	     i++) { /* threads whose address space has others in our hands just go home */
+	for (size_t i = 0; i < nr; i++)
+		if (rs[i] && rs[i]->gone)
+			area_leave(rs[i]);
+	/* threads whose address space has others in our hands just go home */
+	for (size_t i = 0; i < nr; i++) {
 		struct remote *r = rs[i];
 
 		if (!r || r->gone)
@@ -299,12 +307,8 @@ int remote_release_all(struct remote **rs, size_t nr, struct err *err)
 			note(r, stop_sigmask(r, r->sigmask, &now), err, &result, &now);
 			continue;
 		}
-		last[i] = must_unmap(r);
+		last[i] = area_leave(r) && r->mm->main.start;
 		note(r, last[i] ? unmap_start(r, &way[i], &now) : stop_home(r, &now), err, &result, &now);
-		if (!last[i]) {
-			r->mm->nr_users--;
-			r->mm = NULL;
-		}
 	}
 	for (size_t i = 0; i < nr; i++)
 		if (last[i] && !rs[i]->gone)

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Living tasks in our hands: what they must not notice. */
 #include <linux/futex.h>
+#include <fcntl.h>
 #include <pthread.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 
 #include "tests/unit/remote_victim.h"
@@ -567,4 +569,132 @@ Test(remote, programs_of_32_bits_are_refused)
 	status_field(pid, "TracerPid:\t", text);
 	cr_assert_eq(atoi(text), 0);
 	kill_it(pid);
+}
+
+static void trace(struct shared *s)
+{
+	pid_t pid = s->value[0];
+	struct remote *r;
+	struct err err;
+
+	if (remote_seize(&pid, 1, REMOTE_LIVING, &r, &err) == 0)
+		atomic_store(&s->done, 1);
+	for (;;)
+		pause();
+}
+
+Test(remote, traced_tasks_are_refused)
+{
+	struct shared *s = shared_new();
+	struct err err = {0};
+	struct remote *r;
+	pid_t by;
+	char text[64];
+
+	s->value[0] = victim(sit, s);
+	wait_ready(s);
+	by = victim(trace, s);
+	while (!atomic_load(&s->done))
+		sched_yield();
+	cr_assert_eq(remote_seize(&(pid_t){s->value[0]}, 1, REMOTE_LIVING, &r, &err), -1);
+	snprintf(text, sizeof(text), "task %ld is being traced by process %d", (long)s->value[0], by);
+	cr_assert_str_eq(err.msg, text);
+	kill_it(by);
+	kill_it(s->value[0]);
+}
+
+/* --- frozen cgroups --- */
+
+static char frozen_group[128];
+
+static void put_file(const char *name, const char *text)
+{
+	_free_ char *path = mem_printf("%s/%s", frozen_group, name);
+	struct err why = {0};
+
+	cr_assert_eq(io_write_file(AT_FDCWD, path, text, &why), 0, "%s", why.msg);
+}
+
+static void make_group(void)
+{
+	static const char *const mounts[] = {"/sys/fs/cgroup/unified", "/sys/fs/cgroup"};
+
+	for (size_t i = 0; i < ARRAY_LEN(mounts); i++) {
+		_free_ char *path = mem_printf("%s/cgroup.procs", mounts[i]);
+
+		if (access(path, W_OK) < 0)
+			continue;
+		snprintf(frozen_group, sizeof(frozen_group), "%s/verst-unit-%d", mounts[i], getpid());
+		cr_assert_eq(mkdir(frozen_group, 0755), 0);
+		return;
+	}
+	cr_skip_test("no cgroup v2");
+}
+
+/* The way of a dump: frozen, seized, thawed, asked, and let go. */
+Test(remote, frozen_tasks_are_taken_and_sleep_on)
+{
+	struct shared *s = shared_new();
+	struct remote *r;
+	char text[16];
+	pid_t pid;
+
+	make_group();
+	pid = victim(do_nanosleep, s);
+	snprintf(text, sizeof(text), "%d", pid);
+	put_file("cgroup.procs", text);
+	wait_ready(s);
+	for (int i = 0; i < 3; i++) {
+		put_file("cgroup.freeze", "1");
+		sleep_ms(10);
+		r = seize_one(pid);
+		put_file("cgroup.freeze", "0");
+		visit(r);
+		ok(remote_release(r, &why));
+	}
+	assert_exit(pid, 0);
+	cr_assert_eq(s->value[0], 0);
+	cr_assert(s->ns[0] > 295000000 && s->ns[0] < 400000000, "slept %ld us", (long)s->ns[0] / 1000);
+	cr_assert_eq(rmdir(frozen_group), 0);
+}
+
+/* --- speed --- */
+
+#define MANY 100
+
+static void add_questions(struct remote_batch *b)
+{
+	for (int i = 1; i <= 64; i++)
+		remote_call(b, "rt_sigaction", 0, SYS_rt_sigaction, ra_num(i), ra_num(0),
+			    ra_data(remote_batch_data(b, NULL, 32)), ra_num(8));
+	for (int i = 0; i < 16; i++)
+		remote_call(b, "getitimer", 0, SYS_getitimer, ra_num(i % 3),
+			    ra_data(remote_batch_data(b, NULL, 32)));
+}
+
+Test(remote, many_tasks_are_asked_fast)
+{
+	struct shared *s = shared_new();
+	struct remote_batch *b = remote_batch_new();
+	struct remote *r[MANY];
+	int64_t best_ns = INT64_MAX;
+	pid_t pid[MANY];
+
+	for (int i = 0; i < MANY; i++)
+		pid[i] = victim(sit, s);
+	sleep_ms(50);
+	add_questions(b);
+	for (int n = 0; n < 5; n++) {
+		int64_t started_ns = io_now_ns();
+
+		ok(remote_seize(pid, MANY, REMOTE_LIVING, r, &why));
+		for (int i = 0; i < MANY; i++)
+			ok(remote_batch_run(r[i], b, &why));
+		ok(remote_release_all(r, MANY, &why));
+		best_ns = MIN(best_ns, io_now_ns() - started_ns);
+	}
+	cr_log_info("%d tasks, 80 calls each: %.1f ms", MANY, best_ns / 1e6);
+	cr_assert_lt(best_ns, 50000000, "%.1f ms", best_ns / 1e6);
+	for (int i = 0; i < MANY; i++)
+		kill_it(pid[i]);
 }
