@@ -14,5 +14,7 @@ extern const struct cli_command cli_exec, cli_enter, cli_console;
 extern const struct cli_command cli_template_build, cli_template_list, cli_template_remove;
 /* cli/image.c */
 extern const struct cli_command cli_image_show, cli_image_verify;
+/* cli/migrate.c, cli/agent.c, cli/recover.c */
+extern const struct cli_command cli_migrate, cli_agent, cli_rsh, cli_recover;
 
 #endif

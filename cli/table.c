@@ -6,5 +6,6 @@ const struct cli_command *const cli_table[] = {
 	&cli_create,	    &cli_destroy,	  &cli_start, &cli_stop,
 	&cli_restart,	    &cli_status,	  &cli_list,  &cli_exec,
 	&cli_enter,	    &cli_console,	  &cli_set,   &cli_template_build,
-	&cli_template_list, &cli_template_remove, &cli_image_show, &cli_image_verify, NULL,
+	&cli_template_list, &cli_template_remove, &cli_image_show, &cli_image_verify, &cli_migrate,
+	&cli_recover,	    &cli_agent,	  &cli_rsh,	NULL,
 };

@@ -304,6 +304,8 @@ void verst_ve_free(struct verst_ve *ve);
  */
 int verst_ve_shared_files(struct verst *v, unsigned id, void (*fn)(void *arg, const char *path), void *arg,
 			  struct err *err);
+/* While it still runs: what verst_dump_commit_begin will need is made ready, so that it takes no time then. */
+int verst_ve_commit_prepare(struct verst *v, unsigned id, struct err *err);
 /*
  * Could such a VE come here, with so many bytes of files? Gives every reason why not: id, name, addresses, template, space on
  * disk. The strings are from outside.

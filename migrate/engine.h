@@ -15,6 +15,7 @@ struct engine {
 	int (*check_node)(struct verst *v, struct verst_findings *ret, struct err *err);
 	int (*shared_files)(struct verst *v, unsigned id, void (*fn)(void *arg, const char *path), void *arg,
 			    struct err *err);
+	int (*commit_prepare)(struct verst *v, unsigned id, struct err *err);
 	int (*room)(struct verst *v, const struct verst_ve *ve, uint64_t files_bytes, struct verst_findings *ret,
 		    struct err *err);
 	int (*adopt)(struct verst *v, unsigned id, const char *conf, char **ret_upper, struct err *err);

@@ -10,6 +10,7 @@ const struct engine engine_libverst = {
 	.check_ve = verst_check_ve,
 	.check_node = verst_check_node,
 	.shared_files = verst_ve_shared_files,
+	.commit_prepare = verst_ve_commit_prepare,
 	.room = verst_ve_room,
 	.adopt = verst_ve_adopt,
 	.forget = verst_ve_forget,

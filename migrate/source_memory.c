@@ -99,6 +99,8 @@ int source_memory(struct source *s, struct verst_findings *ret_findings, struct 
 
 	source_enter(s, VERST_MIGRATE_MEMORY);
 	pump_limit(s->pump, s->opts->bytes_per_s);
+	if (s->engine->commit_prepare(s->v, s->ve.id, err))
+		return -1;
 	if (pump_stream_begin(s->pump, &fd, err))
 		return -1;
 	if (s->opts->max_rounds)

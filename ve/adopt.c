@@ -10,13 +10,16 @@
 
 #include "kernel/netlock.h"
 #include "lib/findings.h"
+#include "ve/ctl.h"
 #include "ve/journal.h"
 #include "ve/net.h"
 #include "ve/node.h"
 #include "ve/open.h"
 #include "ve/tasks.h"
 #include "ve/template.h"
+#include "ve/wire.h"
 
+#define PREPARE_MS   5000
 #define LOCK_WAIT_MS 10000 /* for a process that is just ending */
 
 void verst_ve_free(struct verst_ve *ve)
@@ -87,6 +90,14 @@ int verst_ve_shared_files(struct verst *v, unsigned id, void (*fn)(void *arg, co
 	r = tasks_shared_files(&ve, fn, arg, err);
 	ve_close(&ve);
 	return r;
+}
+
+int verst_ve_commit_prepare(struct verst *v, unsigned id, struct err *err)
+{
+	struct ve ve = {.node = &v->node, .id = id, .lock_fd = -1};
+	_fd_ int fd = -1;
+
+	return ve_ctl_connect(&ve, &fd, err) || wire_call(fd, WIRE_PREPARE, 0, PREPARE_MS, err) ? -1 : 0;
 }
 
 /* --- room --- */

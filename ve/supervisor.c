@@ -50,7 +50,7 @@ struct supervisor {
 	bool remove;	 /* and its config and private area */
 	bool reboot;	 /* init asked for it */
 	bool in_doubt;	 /* a commit's holder died: `verst recover` is to find out */
-	struct netlock *netlock; /* while a commit's lease is held, or was broken */
+	struct netlock *netlock; /* taken while a commit's lease is held, or was broken; NULL: not prepared */
 	pid_t recover_pid;
 	int recover_wait_ms;
 	int64_t recover_at_ns;
@@ -157,11 +157,8 @@ static int go(struct supervisor *s, struct err *err)
 	return 0;
 }
 
-/*
- * The holder has a lock of its own, that goes when it dies. The VE would stand still then with its sockets on the network:
- * they would acknowledge bytes that nobody reads and that the VE at the other node never gets.
- */
-static int lock_network(struct supervisor *s, struct err *err)
+/* Loading its programs takes up to 30 ms: a migration asks for that while the VE runs. */
+static int prepare_netlock(struct supervisor *s, struct err *err)
 {
 	_fd_ int netns = -1;
 	char path[64];
@@ -172,12 +169,16 @@ static int lock_network(struct supervisor *s, struct err *err)
 	netns = open(path, O_RDONLY | O_CLOEXEC);
 	if (netns < 0)
 		return err_sys(err, "%s", path);
-	if (netlock_prepare(netns, s->launch.info.cgroup.v2_fd, &s->netlock, err))
-		return -1;
-	if (!netlock_take(s->netlock, err))
-		return 0;
-	netlock_free(ptr_take(&s->netlock));
-	return -1;
+	return netlock_prepare(netns, s->launch.info.cgroup.v2_fd, &s->netlock, err);
+}
+
+/*
+ * The holder has a lock of its own, that goes when it dies. The VE would stand still then with its sockets on the network:
+ * they would acknowledge bytes that nobody reads and that the VE at the other node never gets.
+ */
+static int lock_network(struct supervisor *s, struct err *err)
+{
+	return prepare_netlock(s, err) || netlock_take(s->netlock, err) ? -1 : 0;
 }
 
 static int take_lease(struct supervisor *s, struct client *c, uint32_t flags, struct err *err)
@@ -199,7 +200,7 @@ static int end_lease(struct supervisor *s, struct client *c, struct err *err)
 	s->on_its_own = true;
 	s->in_doubt = false;
 	if (s->netlock)
-		netlock_free(ptr_take(&s->netlock));
+		netlock_release(s->netlock);
 	return 0;
 }
 
@@ -233,6 +234,9 @@ static void serve(struct supervisor *s, struct client *c, const struct wire_msg 
 		break;
 	case WIRE_LEASE_END:
 		end_lease(s, c, &err);
+		break;
+	case WIRE_PREPARE:
+		prepare_netlock(s, &err);
 		break;
 	case WIRE_CONSOLE:
 		wire_send_reply(c->fd, &err);

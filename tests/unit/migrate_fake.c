@@ -70,6 +70,11 @@ static int no_shared_files(struct verst *v, unsigned id, void (*fn)(void *arg, c
 	return 0;
 }
 
+static int fake_commit_prepare(struct verst *v, unsigned id, struct err *err)
+{
+	return 0;
+}
+
 static int fake_room(struct verst *v, const struct verst_ve *ve, uint64_t files_bytes, struct verst_findings *ret,
 		     struct err *err)
 {
@@ -294,6 +299,7 @@ const struct engine fake_engine = {
 	.check_ve = no_findings,
 	.check_node = no_node_findings,
 	.shared_files = no_shared_files,
+	.commit_prepare = fake_commit_prepare,
 	.room = fake_room,
 	.adopt = fake_adopt,
 	.forget = fake_forget,
