@@ -5,9 +5,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/uio.h>
 
 #define ENTRIES_A_LOOK 4096u
 #define PIECES_A_READ  64u
+#define READ_PAGES     128u /* keeps to the second-level cache */
+#define PIN_PAGES      32u  /* from here on looking at the entries pays */
 
 struct plan {
 	struct ranges data;	/* bytes to send */
@@ -156,9 +159,9 @@ static int plan_pages(struct cpt *c, struct cpt_space *s, const struct mirror_ta
 /* --- reading --- */
 
 /*
- * By /proc/PID/mem, not process_vm_readv: that pins pages, and pinning a page shared copy-on-write gives the task a copy of its
- * own (mm/gup.c, gup_must_unshare), which would double the memory of every forking server that is dumped. It also reads what
- * the task itself may not.
+ * By /proc/PID/mem where pages are shared copy-on-write, not by process_vm_readv: that pins pages, and pinning a shared one
+ * gives the task a copy of its own (mm/gup.c, gup_must_unshare), which would double the memory of every forking server that
+ * is dumped. A page that is mapped once is pinned as it is (mm/memory.c, wp_can_reuse_anon_folio), and copied once less.
  */
 static int open_mem(struct cpt_space *s, struct err *err)
 {
@@ -171,18 +174,42 @@ static int open_mem(struct cpt_space *s, struct err *err)
 	return s->mem_fd < 0 ? err_sys(err, "%s", path) : 0;
 }
 
-/* Reads what it can from the beginning of the pieces; bytes, a whole number of pages. */
+static bool may_pin(const struct cpt_space *s, const struct range *piece)
+{
+	uint64_t entries[READ_PAGES], nr = (piece->end - piece->start) / page_size();
+
+	if (nr < PIN_PAGES || pagemap_entries(s->pagemap_fd, piece->start, nr, entries, &(struct err){0}))
+		return false;
+	for (uint64_t i = 0; i < nr; i++)
+		if (!(entries[i] & PAGEMAP_EXCLUSIVE))
+			return false;
+	return true;
+}
+
+/* Bytes from the beginning of the piece; a whole number of pages. */
+static size_t read_piece(const struct cpt_space *s, const struct range *piece, uint8_t *to)
+{
+	size_t len = piece->end - piece->start;
+	struct iovec here = {to, len}, there = {(void *)(uintptr_t)piece->start, len};
+	ssize_t n = -1;
+
+	if (may_pin(s, piece))
+		n = process_vm_readv(s->pid, &here, 1, &there, 1, 0);
+	if (n != (ssize_t)len) /* also what the task itself may not read */
+		n = pread(s->mem_fd, to, len, (off_t)piece->start);
+	return n < 0 ? 0 : (size_t)n / page_size() * page_size();
+}
+
+/* Reads what it can from the beginning of the pieces. */
 static size_t read_pieces(const struct cpt_space *s, const struct range *pieces, size_t nr, uint8_t *to)
 {
 	size_t got = 0;
 
 	for (size_t i = 0; i < nr; i++) {
-		size_t len = pieces[i].end - pieces[i].start;
-		ssize_t n = pread(s->mem_fd, to + got, len, (off_t)pieces[i].start);
+		size_t n = read_piece(s, &pieces[i], to + got);
 
-		if (n > 0)
-			got += (size_t)n / page_size() * page_size();
-		if (n < (ssize_t)len)
+		got += n;
+		if (n < pieces[i].end - pieces[i].start)
 			break;
 	}
 	return got;
@@ -245,9 +272,6 @@ static int sender_flush(struct sender *x, struct err *err)
 	x->bytes = 0;
 	return ret;
 }
-
-/* Reads of this size keep to the second-level cache. */
-#define READ_PAGES 128u
 
 static int sender_data(struct sender *x, uint64_t start, uint64_t end, struct err *err)
 {

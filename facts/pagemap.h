@@ -42,6 +42,7 @@ int pagemap_scan_entries(int pagemap_fd, uint64_t start, uint64_t end, const str
 #define PAGEMAP_PRESENT	   (1ull << 63)
 #define PAGEMAP_SWAPPED	   (1ull << 62)
 #define PAGEMAP_FILE	   (1ull << 61)
+#define PAGEMAP_EXCLUSIVE  (1ull << 56) /* mapped nowhere else */
 #define PAGEMAP_PROTECTED  (1ull << 57) /* by userfaultfd: not written since it was armed */
 #define PAGEMAP_FRAME(e)   ((e) & ((1ull << 55) - 1))
 int pagemap_entries(int pagemap_fd, uint64_t start, size_t nr, uint64_t *ret, struct err *err);
