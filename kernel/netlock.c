@@ -28,6 +28,9 @@ struct link_create_netfilter {
 /* Behind defragmentation (-400), before conntrack (-200): what is dropped leaves no trace. */
 #define LOCK_PRIORITY (-350)
 
+/* Several may hold a lock of the same VE (a migration's commit: the dump and the supervisor): each a priority of its own. */
+#define LOCK_HOLDERS 8
+
 #define LOCK_LINKS 4
 
 struct netlock {
@@ -145,7 +148,10 @@ static int attach(struct netlock *n, size_t i, int *ret, struct err *err)
 						     .hooknum = netfilter_hooks[i].hook,
 						     .priority = LOCK_PRIORITY};
 
-		*ret = (int)syscall(SYS_bpf, BPF_LINK_CREATE, &attr, sizeof(attr));
+		/* net/netfilter/core.c: a BPF program's priority must be its own, else EBUSY */
+		do
+			*ret = (int)syscall(SYS_bpf, BPF_LINK_CREATE, &attr, sizeof(attr));
+		while (*ret < 0 && errno == EBUSY && ++attr.priority < LOCK_PRIORITY + LOCK_HOLDERS);
 	} else {
 		*ret = bpf_link_create(n->progs[i], n->cgroup_fd, (enum bpf_attach_type)cgroup_hooks[i], NULL);
 	}

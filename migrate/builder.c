@@ -21,20 +21,20 @@ struct builder {
 	int event_fd;
 	/* under the lock */
 	struct verst_restore *restore;
-	bool ran, failed;
+	bool ran, failed, commit_failed;
 	enum decision decision;
 	struct err why;
 	struct verst_restore_stats stats;
 };
 
-static void publish(struct builder *b, const struct err *why)
+static void publish(struct builder *b, bool failed, const struct err *why)
 {
 	uint64_t one = 1;
 
 	pthread_mutex_lock(&b->lock);
 	b->ran = true;
-	b->failed = why->code != ERR_OK;
-	b->why = *why;
+	b->failed = failed;
+	b->why = failed ? *why : ERR_INIT;
 	pthread_cond_broadcast(&b->changed);
 	pthread_mutex_unlock(&b->lock);
 	/* whoever feeds us gets EPIPE and asks for the cause */
@@ -80,18 +80,21 @@ static void *builder_main(void *arg)
 	struct verst_restore *r = NULL;
 	struct err err = ERR_INIT, commit_err = ERR_INIT;
 	enum decision decision;
+	bool failed;
 
-	if (run(b, &r, &err) && !err.code)
+	failed = run(b, &r, &err);
+	if (failed && !err.code)
 		err_set(&err, ERR_RESTORE, "restore failed");
-	publish(b, &err);
+	publish(b, failed, &err);
 	decision = await_decision(b);
 	pthread_mutex_lock(&b->lock);
 	b->restore = NULL;
 	pthread_mutex_unlock(&b->lock);
-	if (r && decision == COMMIT && b->engine->restore_commit(r, &commit_err))
-		b->why = commit_err;
+	if (r && decision == COMMIT)
+		b->commit_failed = b->engine->restore_commit(r, &commit_err);
 	else if (r && decision == ABORT)
 		b->engine->restore_abort(r);
+	b->why = commit_err;
 	return NULL;
 }
 
@@ -199,8 +202,10 @@ void builder_stats(const struct builder *b, struct verst_restore_stats *ret)
 	*ret = b->stats;
 }
 
-static void end(struct builder *b, enum decision decision, struct err *ret_why)
+static int end(struct builder *b, enum decision decision, struct err *ret_why)
 {
+	int ret;
+
 	pthread_mutex_lock(&b->lock);
 	b->decision = decision;
 	pthread_cond_broadcast(&b->changed);
@@ -209,20 +214,21 @@ static void end(struct builder *b, enum decision decision, struct err *ret_why)
 		shutdown(b->feed_fd, SHUT_RDWR); /* an engine that waits for more sees the end */
 	pthread_join(b->thread, NULL);
 	*ret_why = b->why;
+	ret = b->commit_failed ? -1 : 0;
 	close(b->feed_fd);
 	close(b->engine_fd);
 	close(b->event_fd);
 	pthread_cond_destroy(&b->changed);
 	pthread_mutex_destroy(&b->lock);
 	free(b);
+	return ret;
 }
 
 int builder_commit(struct builder *b, struct err *err)
 {
 	struct err why;
 
-	end(b, COMMIT, &why);
-	if (!why.code)
+	if (!end(b, COMMIT, &why))
 		return 0;
 	*err = why;
 	return -1;
