@@ -16,5 +16,7 @@ extern const struct cli_command cli_template_build, cli_template_list, cli_templ
 extern const struct cli_command cli_image_show, cli_image_verify;
 /* cli/migrate.c, cli/agent.c, cli/recover.c */
 extern const struct cli_command cli_migrate, cli_agent, cli_rsh, cli_recover;
+/* cli/checkpoint.c, cli/restore.c */
+extern const struct cli_command cli_checkpoint, cli_check, cli_restore;
 
 #endif
