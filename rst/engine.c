@@ -317,21 +317,22 @@ void verst_restore_stats(const struct verst_restore *h, struct verst_restore_sta
 	ret->stream_bytes = img_reader_bytes(h->r.in);
 }
 
+/* There is no way back: the VE may have been promised to be here. What fails is said, and the VE stays. */
 int verst_restore_commit(struct verst_restore *h, struct err *err)
 {
 	struct rst *r = &h->r;
+	struct err own;
 	int ret;
 
+	if (ve_net_announce(&r->ve, &r->run, &own))
+		log_warn("VE %u: its addresses could not be announced: %s", r->ve.id, own.msg);
 	netlock_release(r->netlock);
-	ret = ve_thaw(&r->run, err) || ve_net_announce(&r->ve, &r->run, err) ? -1 : 0;
-	if (!ret) {
-		undo_forget(&r->undo);
-		ret = ve_lease_end(fd_take(&r->lease_fd), err);
-	}
-	if (ret)
-		verst_restore_abort(h);
-	else
-		restore_free(h);
+	rst_sock_kick(r);
+	ret = ve_thaw(&r->run, err);
+	undo_forget(&r->undo);
+	if (ve_lease_end(fd_take(&r->lease_fd), &own))
+		log_warn("VE %u: %s", r->ve.id, own.msg);
+	restore_free(h);
 	return ret;
 }
 
