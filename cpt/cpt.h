@@ -136,7 +136,7 @@ int cpt_reg_of_mapping(struct cpt *c, const struct cpt_task *t, uint64_t start, 
 /* An executable, by /proc/PID/exe. */
 int cpt_reg_of_exe(struct cpt *c, const struct cpt_task *t, reg_id *ret, struct err *err);
 /* The terminal with this device number (field 7 of stat) as collected; 0 if none. */
-tty_id cpt_tty_of_dev(struct cpt *c, unsigned major, unsigned minor);
+tty_id cpt_tty_of_dev(const struct cpt *c, unsigned major, unsigned minor);
 /* Contents of nameless files: PAGES_GHOST records. */
 int cpt_ghost_write(struct cpt *c, struct err *err);
 
