@@ -32,23 +32,28 @@ static int64_t clock_ns(clockid_t clock)
 
 /* --- the VE's own record --- */
 
-static int describe_ve(struct cpt *c, struct err *err)
+static void describe_ve(struct cpt *c)
 {
-	struct ve_obj *ve = c->m.ve.nr ? c->m.ve.at : vec_add(&c->m.ve);
-	struct utsname uts;
+	struct ve_obj *ve = vec_add(&c->m.ve);
 	const char *template_name = ve_conf_get(&c->ve.conf, "OSTEMPLATE"), *digest = ve_conf_get(&c->ve.conf, "TEMPLATE_DIGEST");
+	struct utsname uts;
 
-	if (!ve->conf) {
-		uname(&uts);
-		ve->id = c->ve.id;
-		ve->conf = ve_conf_print(&c->ve.conf);
-		ve->template_name = mem_strdup(template_name ? template_name : "");
-		ve->template_digest = mem_strdup(digest ? digest : "");
-		ve->hostname = mem_strdup("");
-		ve->domainname = mem_strdup("");
-		ve->kernel_release = mem_strdup(uts.release);
-		ve->page_bytes = (uint32_t)sysconf(_SC_PAGESIZE);
-	}
+	uname(&uts);
+	ve->id = c->ve.id;
+	ve->conf = ve_conf_print(&c->ve.conf);
+	ve->template_name = mem_strdup(template_name ? template_name : "");
+	ve->template_digest = mem_strdup(digest ? digest : "");
+	ve->hostname = mem_strdup("");
+	ve->domainname = mem_strdup("");
+	ve->kernel_release = mem_strdup(uts.release);
+	ve->page_bytes = (uint32_t)sysconf(_SC_PAGESIZE);
+}
+
+/* Its clocks as they are now. */
+static int write_ve(struct cpt *c, struct err *err)
+{
+	struct ve_obj *ve = c->m.ve.at;
+
 	ve->monotonic_ns = clock_ns(CLOCK_MONOTONIC) + c->run.monotonic_offset_ns;
 	ve->boottime_ns = clock_ns(CLOCK_BOOTTIME) + c->run.boottime_offset_ns;
 	return img_put_ve(c->w, ve, err);
@@ -142,7 +147,8 @@ static int dump_begin(struct verst_dump *d, int out_fd, struct verst_findings *r
 		return -1;
 	if (img_writer_open(out_fd, &opts, &c->w, err))
 		return -1;
-	if (c->opts.max_rounds > 0 && (describe_ve(c, err) || cpt_mm_track(c, err)))
+	describe_ve(c);
+	if (c->opts.max_rounds > 0 && (write_ve(c, err) || cpt_mm_track(c, err)))
 		return -1;
 	return fault_point("dump-tracking", err);
 }
@@ -255,13 +261,26 @@ static int stop_ve(struct verst_dump *d, struct err *err)
 	return fault_point("dump-frozen", err);
 }
 
+/* Terminals are files, and tasks name them: so files come before tasks. */
+static const struct {
+	const char *name;
+	int (*run)(struct cpt *c, struct err *err);
+} collect_steps[] = {
+	{"memory", cpt_mm_collect},    {"sockets", cpt_sock_collect}, {"files", cpt_file_collect},
+	{"namespaces", cpt_ns_collect}, {"tasks", cpt_task_collect},
+};
+
 static int collect_all(struct cpt *c, struct err *err)
 {
 	int64_t began_ns = io_now_ns();
 
-	if (cpt_mm_collect(c, err) || cpt_sock_collect(c, err) || cpt_file_collect(c, err) || cpt_ns_collect(c, err) ||
-	    cpt_task_collect(c, err))
-		return -1;
+	for (size_t i = 0; i < ARRAY_LEN(collect_steps); i++) {
+		int64_t step_ns = io_now_ns();
+
+		if (collect_steps[i].run(c, err))
+			return -1;
+		log_debug("collect %s: %.3f ms", collect_steps[i].name, (double)(io_now_ns() - step_ns) / 1e6);
+	}
 	c->stats.files = (unsigned)c->m.files.nr;
 	c->stats.sockets = (unsigned)(c->m.unixs.nr + c->m.inets.nr);
 	c->stats.collect_ns = io_now_ns() - began_ns;
@@ -313,7 +332,7 @@ static int write_all(struct verst_dump *d, struct verst_round *ret, struct err *
 	struct cpt *c = &d->c;
 	int64_t began_ns = io_now_ns();
 
-	if (describe_ve(c, err) || cpt_task_write_tree(c, d->rounds + 1, true, err))
+	if (write_ve(c, err) || cpt_task_write_tree(c, d->rounds + 1, true, err))
 		return -1;
 	if (d->on_frozen && (img_flush(c->w, err) || d->on_frozen(d->on_frozen_arg, err)))
 		return -1;
