@@ -99,6 +99,10 @@ static int on_addr(const struct nlmsghdr *nlh, void *arg)
 			break;
 		}
 	}
+	if (!addr->local.len_bytes) { /* IPv6 without a peer has IFA_ADDRESS alone */
+		addr->local = addr->peer;
+		addr->peer = (struct bytes){0};
+	}
 	return MNL_CB_OK;
 }
 

@@ -56,7 +56,7 @@ static int restore_addr(struct rtnl *rtnl, const struct addr_obj *addr, struct e
 	ifa->ifa_scope = (uint8_t)addr->scope;
 	ifa->ifa_index = index;
 	put_bytes(nlh, IFA_LOCAL, &addr->local);
-	put_bytes(nlh, IFA_ADDRESS, &addr->peer);
+	put_bytes(nlh, IFA_ADDRESS, addr->peer.len_bytes ? &addr->peer : &addr->local);
 	put_bytes(nlh, IFA_BROADCAST, &addr->broadcast);
 	if (addr->label && *addr->label)
 		mnl_attr_put_strz(nlh, IFA_LABEL, addr->label);
