@@ -147,7 +147,7 @@ void cpt_sock_free(struct cpt *c);
 /* --- cpt/ns.c: hostname, mounts, tmpfs contents, network devices, addresses, routes --- */
 int cpt_ns_check(struct cpt *c, struct err *err);
 int cpt_ns_collect(struct cpt *c, struct err *err);
-/* FSENT records of all tmpfs mounts. cpt/fsent.c */
-int cpt_fsent_write(struct cpt *c, struct err *err);
+/* FSENT records of a mount, if it is a tmpfs. cpt/fsent.c */
+int cpt_fsent_write(struct cpt *c, const struct mount_obj *m, struct err *err);
 
 #endif

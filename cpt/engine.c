@@ -316,11 +316,10 @@ static int write_rest(struct cpt *c, struct err *err)
 
 static int write_namespaces(struct cpt *c, struct err *err)
 {
+	/* each with its files: the next one may lie on them */
 	vec_each(mount, &c->m.mounts)
-		if (img_put_mount(c->w, mount, err))
+		if (img_put_mount(c->w, mount, err) || cpt_fsent_write(c, mount, err))
 			return -1;
-	if (cpt_fsent_write(c, err))
-		return -1;
 	vec_each(net, &c->m.netns)
 		if (img_put_netns(c->w, net, err))
 			return -1;

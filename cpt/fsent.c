@@ -188,10 +188,7 @@ static int write_mount(struct cpt *c, const struct mount_obj *m, struct err *err
 	return ret ? err_ctx(err, "mount %s", m->mountpoint) : 0;
 }
 
-int cpt_fsent_write(struct cpt *c, struct err *err)
+int cpt_fsent_write(struct cpt *c, const struct mount_obj *m, struct err *err)
 {
-	vec_each(m, &c->m.mounts)
-		if (!strcmp(m->fstype, "tmpfs") && !strcmp(m->root, "/") && write_mount(c, m, err))
-			return -1;
-	return 0;
+	return !strcmp(m->fstype, "tmpfs") && !strcmp(m->root, "/") ? write_mount(c, m, err) : 0;
 }

@@ -6,6 +6,7 @@
 
 #include "cpt/cpt.h"
 #include "cpt/ns.h"
+#include "model/mount.h"
 
 /* What kernel/jail.c mounts. */
 static const char *const boot_mounts[] = {
@@ -101,14 +102,22 @@ static int read_mounts(struct cpt *c, mount_vec *ret, struct err *err)
 	return result;
 }
 
+/* A part of a filesystem that is mounted as a whole, or in a larger part, elsewhere in the VE: a bind mount. */
+static bool is_bind(const mount_vec *all, const struct mount_obj *m)
+{
+	for (const struct mount_obj *from = all->at; from < m; from++)
+		if (mount_is_bind_of(m, from))
+			return true;
+	return false;
+}
+
 static void check_one(struct cpt *c, const mount_vec *all, const struct mount_obj *m)
 {
 	char where[128];
 
 	snprintf(where, sizeof(where), "mount %.100s", m->mountpoint);
-	if (!m->made_by_boot && (strcmp(m->fstype, "tmpfs") || strcmp(m->root, "/")))
-		findings_add(c->findings, where, "umount it inside the VE", "a mount of type %s that the VE made%s%s", m->fstype,
-			     strcmp(m->root, "/") ? ", of a part of it: " : "", strcmp(m->root, "/") ? m->root : "");
+	if (!m->made_by_boot && !is_bind(all, m) && (strcmp(m->fstype, "tmpfs") || strcmp(m->root, "/")))
+		findings_add(c->findings, where, "umount it inside the VE", "a mount of type %s that the VE made", m->fstype);
 	for (const struct mount_obj *other = all->at; other < m; other++)
 		if (!strcmp(other->mountpoint, m->mountpoint) && strncmp(m->mountpoint, "/proc/", 6))
 			findings_add(c->findings, where, "umount it inside the VE", "mounted over another mount");

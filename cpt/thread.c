@@ -338,7 +338,7 @@ static int collect_thread(struct cpt *c, const struct cpt_task *t, const struct 
 	dir = openat(t->proc_fd, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0)
 		return err_sys(err, "%s", path);
-	if (thread_comm(t, thread->tid, &ret->comm, err) || arch_thread_collect(thread->tid, &ret->regs, err) ||
+	if (thread_comm(t, thread->tid, &ret->comm, err) || remote_collect_regs(thread->r, &ret->regs, err) ||
 	    PEEK_INTO(thread->tid, false, &ret->pending, err) || collect_creds(c, dir, ret, err) ||
 	    collect_scheduling(thread->tid, ret, err) || collect_kernel_pointers(thread->tid, ret, err))
 		return -1;

@@ -5,6 +5,7 @@
 #include <sys/mount.h>
 #include <sys/syscall.h>
 
+#include "model/mount.h"
 #include "rst/rst.h"
 
 static const struct {
@@ -39,26 +40,67 @@ static void tmpfs_options(const char *options, char *ret, size_t ret_bytes)
 							(int)strcspn(p, ","), p);
 }
 
-int rst_mount_apply(struct rst *r, const struct mount_obj *m, struct err *err)
+static unsigned long flags_of(const struct mount_obj *m)
+{
+	unsigned long set = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(flags); i++)
+		if (has_option(m->options, flags[i].name))
+			set |= flags[i].flag;
+	return set;
+}
+
+static size_t text(struct remote_batch *b, const char *s)
+{
+	return remote_batch_data(b, s, strlen(s) + 1);
+}
+
+static void add_bind(struct remote_batch *b, const struct mount_obj *m, const struct mount_obj *from)
+{
+	_free_ char *source = mount_bind_source(m, from);
+	size_t to = text(b, m->mountpoint);
+
+	remote_call(b, "mount --bind", 0, SYS_mount, ra_data(text(b, *source ? source : "/")), ra_data(to), ra_num(0), ra_num(MS_BIND),
+		    ra_num(0));
+	/* the flags of a bind mount are set by a second call (mount(2)) */
+	remote_call(b, "mount -o remount,bind", 0, SYS_mount, ra_num(0), ra_data(to), ra_num(0),
+		    ra_num(MS_BIND | MS_REMOUNT | flags_of(m)), ra_num(0));
+}
+
+static void add_tmpfs(struct remote_batch *b, const struct mount_obj *m)
 {
 	char options[256];
-	unsigned long set = 0;
+
+	tmpfs_options(m->super_options, options, sizeof(options));
+	remote_call(b, "mount", 0, SYS_mount, ra_data(text(b, m->source)), ra_data(text(b, m->mountpoint)), ra_data(text(b, "tmpfs")),
+		    ra_num(flags_of(m)), ra_data(text(b, options)));
+}
+
+/* An earlier mount that shows the same. */
+static const struct mount_obj *bind_source(const struct rst *r, const struct mount_obj *m)
+{
+	vec_each(from, &r->m.mounts)
+		if (from < m && mount_is_bind_of(m, from))
+			return from;
+	return NULL;
+}
+
+int rst_mount_apply(struct rst *r, const struct mount_obj *m, struct err *err)
+{
+	const struct mount_obj *from;
 	struct remote_batch *b;
 	int ret;
 
 	if (m->made_by_boot)
 		return 0;
-	if (strcmp(m->fstype, "tmpfs"))
+	from = bind_source(r, m);
+	if (!from && (strcmp(m->fstype, "tmpfs") || strcmp(m->root, "/")))
 		return err_set(err, ERR_IMAGE, "mount %s: type %s is not carried", m->mountpoint, m->fstype);
-	for (size_t i = 0; i < ARRAY_LEN(flags); i++)
-		if (has_option(m->options, flags[i].name))
-			set |= flags[i].flag;
-	tmpfs_options(m->super_options, options, sizeof(options));
 	b = remote_batch_new();
-	remote_call(b, "mount", 0, SYS_mount, ra_data(remote_batch_data(b, m->source, strlen(m->source) + 1)),
-		    ra_data(remote_batch_data(b, m->mountpoint, strlen(m->mountpoint) + 1)),
-		    ra_data(remote_batch_data(b, "tmpfs", 6)), ra_num(set),
-		    ra_data(remote_batch_data(b, options, strlen(options) + 1)));
+	if (from)
+		add_bind(b, m, from);
+	else
+		add_tmpfs(b, m);
 	ret = remote_batch_run(r->tasks.at[0].r, b, err);
 	remote_batch_free(b);
 	return ret ? err_ctx(err, "mount %s", m->mountpoint) : 0;
