@@ -83,7 +83,7 @@ static void dump(int root_fd, int image)
 						   .super_options = mem_strdup("rw")};
 	cr_assert_eq(img_writer_open(image, &opts, &c.w, &err), 0);
 	cr_assert_eq(img_put_mount(c.w, &c.m.mounts.at[0], &err), 0);
-	cr_assert_eq(cpt_fsent_write(&c, &err), 0, "%s", err.msg);
+	cr_assert_eq(cpt_fsent_write(&c, &c.m.mounts.at[0], &err), 0, "%s", err.msg);
 	cr_assert_eq(img_writer_end(c.w, &err), 0);
 	img_writer_close(c.w);
 	model_free(&c.m);
