@@ -59,6 +59,8 @@ void remote_batch_free(struct remote_batch *b)
 
 static void put_zeroes(struct buf *b, size_t len_bytes)
 {
+	if (!len_bytes)
+		return;
 	memset(buf_reserve(b, len_bytes), 0, len_bytes);
 	b->len_bytes += len_bytes;
 }

@@ -21,6 +21,13 @@ static void spin(struct shared *s)
 	_exit(memcmp(&expected, &out, sizeof(in)) != 0);
 }
 
+static void forget(struct regs_obj *regs)
+{
+	vec_each(set, &regs->sets)
+		free(set->content.at);
+	vec_free(&regs->sets);
+}
+
 Test(remote_regs, go_from_one_process_to_another)
 {
 	struct shared *s = shared_new();
@@ -45,6 +52,7 @@ Test(remote_regs, go_from_one_process_to_another)
 	r = seize_one(pid[1]);
 	ok(arch_thread_restore(pid[1], &regs, &why));
 	ok(remote_release(r, &why));
+	forget(&regs);
 	atomic_store(&s->go, 1);
 	assert_exit(pid[0], 0);
 	assert_exit(pid[1], 0);
@@ -83,14 +91,20 @@ Test(remote_regs, foreign_state_is_an_obstacle)
 	set_of(&regs, 1)->at[0] = 50;
 	text = arch_thread_obstacle(&regs);
 	cr_assert_str_eq(text, "XSAVE component 50");
+	free(text);
 	/* one that is in use, but is not there */
 	set_of(&regs, 1)->at[0] = 2;
 	memcpy(&features, set_of(&regs, 0)->at + 512, sizeof(features));
 	features |= 1ULL << 40;
 	memcpy(set_of(&regs, 0)->at + 512, &features, sizeof(features));
-	cr_assert_str_eq(arch_thread_obstacle(&regs), "malformed extended registers");
+	text = arch_thread_obstacle(&regs);
+	cr_assert_str_eq(text, "malformed extended registers");
+	free(text);
 	regs.nr_general = 44;
-	cr_assert_str_eq(arch_thread_obstacle(&regs), "registers that are not those of x86_64");
+	text = arch_thread_obstacle(&regs);
+	cr_assert_str_eq(text, "registers that are not those of x86_64");
+	free(text);
+	forget(&regs);
 }
 
 Test(remote_regs, hostile_layouts_are_refused)
@@ -100,17 +114,19 @@ Test(remote_regs, hostile_layouts_are_refused)
 
 	collect_own_kind(&good);
 	for (int n = 0; n < 20000; n++) {
-		struct regs_obj bad = good;
-		struct bytes *layout = set_of(&bad, 1);
+		struct bytes saved = *set_of(&good, 0), layout = *set_of(&good, 1);
+		struct regset_obj sets[2] = {good.sets.at[0], good.sets.at[1]};
+		struct regs_obj bad = {.nr_general = good.nr_general, .sets = {sets, 2, 2}};
 
+		sets[0].content = bytes_dup(saved.at, saved.len_bytes - rand_r(&seed) % 600);
+		sets[1].content = bytes_dup(layout.at, layout.len_bytes - rand_r(&seed) % 3);
 		for (int k = 0; k < 3; k++)
-			layout->at[rand_r(&seed) % layout->len_bytes] = rand_r(&seed);
-		layout->len_bytes -= rand_r(&seed) % 3;
-		set_of(&bad, 0)->len_bytes -= rand_r(&seed) % 600;
+			sets[1].content.at[rand_r(&seed) % sets[1].content.len_bytes] = rand_r(&seed);
 		free(arch_thread_obstacle(&bad));
-		set_of(&good, 0)->len_bytes = good.sets.at[0].content.len_bytes;
-		layout->len_bytes = 16 * (layout->len_bytes / 16 + (layout->len_bytes % 16 != 0));
+		free(sets[0].content.at);
+		free(sets[1].content.at);
 	}
+	forget(&good);
 }
 
 static void do_nanosleep(struct shared *s)
@@ -149,6 +165,7 @@ static void is_about_to_call(void (*body)(struct shared *), long nr, enum arch_r
 		cr_assert_eq(regs.general[RESTART], restart);
 		ok(remote_read(r, regs.general[RIP], code, 2, &why));
 		cr_assert(code[0] == 0x0f && code[1] == 0x05);
+		forget(&regs);
 		kill(pid, SIGKILL);
 		end_of(pid);
 		ok(remote_release(r, &why));
@@ -182,9 +199,51 @@ Test(remote_regs, interrupted_poll_is_repeated_the_first_time)
 	r = seize_one(pid);
 	ok(remote_collect_regs(r, &regs, &why));
 	cr_assert_eq(regs.general[RAX], SYS_poll);
+	forget(&regs);
 	kill(pid, SIGKILL);
 	end_of(pid);
 	ok(remote_release(r, &why));
+}
+
+static atomic_int handled;
+
+static void handler(int sig)
+{
+	atomic_fetch_add(&handled, 1);
+}
+
+static void do_pause_with_handler(struct shared *s)
+{
+	struct sigaction sa = {.sa_handler = handler, .sa_flags = SA_RESTART};
+
+	sigaction(SIGUSR1, &sa, NULL);
+	atomic_store(&s->ready, 1);
+	_exit(syscall(SYS_pause) == -1 && errno == EINTR && atomic_load(&handled) == 1 ? 5 : 1);
+}
+
+/* A signal that waits when a thread is let go with restored registers: its call returns -EINTR, as it would
+ * have. */
+Test(remote_regs, restored_call_is_interrupted_by_what_is_pending)
+{
+	for (int early = 0; early < 2; early++) {
+		struct shared *s = shared_new();
+		struct regs_obj regs = {0};
+		pid_t pid = victim(do_pause_with_handler, s);
+		struct remote *r;
+
+		wait_ready(s);
+		r = seize_one(pid);
+		ok(arch_thread_collect(pid, &regs, &why));
+		if (early)
+			kill(pid, SIGUSR1);
+		ok(arch_thread_restore(pid, &regs, &why));
+		ok(remote_release(r, &why));
+		sleep_ms(20);
+		if (!early)
+			kill(pid, SIGUSR1);
+		assert_exit(pid, 5);
+		forget(&regs);
+	}
 }
 
 static void in_rseq(struct shared *s)
@@ -214,6 +273,7 @@ Test(remote_regs, restartable_sequences_are_aborted)
 		done = atomic_load(&s->done);
 		ok(remote_collect_regs(r, &regs, &why));
 		in += regs.general[RIP] == (uint64_t)spin_in_rseq_abort;
+		forget(&regs);
 		visit(r);
 		cr_assert_eq(done, atomic_load(&s->done));
 		ok(remote_release(r, &why));
