@@ -290,7 +290,7 @@ static int addr_cb(const struct nlmsghdr *nlh, void *arg)
 	struct ifaces *ifaces = arg;
 	struct nlattr *attr;
 
-	vec_each (iface, &ifaces->list) {
+	vec_each(iface, &ifaces->list) {
 		if (iface->index != (int)ifa->ifa_index || !ifa->ifa_prefixlen || ifa->ifa_prefixlen > 32)
 			continue;
 		mnl_attr_for_each(attr, nlh, sizeof(*ifa))
@@ -309,7 +309,7 @@ static int addr_cb(const struct nlmsghdr *nlh, void *arg)
 
 static void free_ifaces(struct ifaces *ifaces)
 {
-	vec_each (iface, &ifaces->list)
+	vec_each(iface, &ifaces->list)
 		vec_free(&iface->subnets);
 	vec_free(&ifaces->list);
 }
@@ -329,7 +329,7 @@ static int list_ifaces(struct rtnl *rtnl, struct ifaces *ret, struct err *err)
 
 static bool is_neighbour(const struct iface *iface, struct in_addr addr)
 {
-	vec_each (subnet, &iface->subnets)
+	vec_each(subnet, &iface->subnets)
 		if ((ntohl(addr.s_addr) & subnet->mask) == subnet->net)
 			return true;
 	return false;
@@ -370,7 +370,7 @@ static int announce_addr(struct rtnl *rtnl, const struct ifaces *ifaces, int ind
 
 	if (change_route(rtnl, RTM_NEWROUTE, &route, err))
 		return -1;
-	vec_each (iface, &ifaces->list) {
+	vec_each(iface, &ifaces->list) {
 		char path[128];
 
 		if (!is_neighbour(iface, addr))
@@ -404,7 +404,8 @@ int venet_announce(const char *host, const struct venet_addrs *addrs, struct err
 }
 
 /* What is not there is no failure: an announcement may have failed half-way. */
-static void withdraw_addrs(struct rtnl *rtnl, const struct ifaces *ifaces, int index, const struct venet_addrs *addrs)
+static void withdraw_addrs(struct rtnl *rtnl, const struct ifaces *ifaces, int index,
+			   const struct venet_addrs *addrs)
 {
 	struct err ignored = ERR_INIT;
 
@@ -418,49 +419,9 @@ static void withdraw_addrs(struct rtnl *rtnl, const struct ifaces *ifaces, int i
 	}
 }
 
-struct routed {
-	int index;
-	struct venet_addrs addrs;
-};
-
-static int routed_cb(const struct nlmsghdr *nlh, void *arg)
-{
-	const struct rtmsg *rt = mnl_nlmsg_get_payload(nlh);
-	struct routed *routed = arg;
-	struct in_addr dst = {0};
-	struct nlattr *attr;
-	int index = 0;
-
-	mnl_attr_for_each(attr, nlh, sizeof(*rt))
-	{
-		if (mnl_attr_get_type(attr) == RTA_OIF)
-			index = (int)mnl_attr_get_u32(attr);
-		if (mnl_attr_get_type(attr) == RTA_DST && mnl_attr_get_payload_len(attr) == 4)
-			dst.s_addr = mnl_attr_get_u32(attr);
-	}
-	if (index == routed->index && rt->rtm_dst_len == 32)
-		vec_push(&routed->addrs, dst);
-	return MNL_CB_OK;
-}
-
-static int list_routed(struct rtnl *rtnl, int index, struct venet_addrs *ret, struct err *err)
-{
-	struct routed routed = {.index = index};
-	struct nlmsghdr *nlh;
-	struct rtmsg *rt;
-	int r;
-
-	rt = rtnl_begin(rtnl, RTM_GETROUTE, NLM_F_DUMP, sizeof(*rt), &nlh);
-	rt->rtm_family = AF_INET;
-	r = rtnl_ask(rtnl, nlh, routed_cb, &routed, err);
-	*ret = routed.addrs;
-	return r;
-}
-
 int venet_withdraw(const char *host, const struct venet_addrs *addrs, struct err *err)
 {
 	struct err ignored = ERR_INIT;
-	struct venet_addrs all = {0};
 	struct ifaces ifaces = {0};
 	struct rtnl rtnl;
 	int index, r;
@@ -469,11 +430,8 @@ int venet_withdraw(const char *host, const struct venet_addrs *addrs, struct err
 		return -1;
 	index = index_of(&rtnl, host, &ignored);
 	r = list_ifaces(&rtnl, &ifaces, err);
-	if (!r && !addrs && index)
-		r = list_routed(&rtnl, index, &all, err);
 	if (!r)
-		withdraw_addrs(&rtnl, &ifaces, index, addrs ? addrs : &all);
-	vec_free(&all);
+		withdraw_addrs(&rtnl, &ifaces, index, addrs);
 	free_ifaces(&ifaces);
 	rtnl_close(&rtnl);
 	return r;

@@ -30,7 +30,6 @@ int venet_remove(const char *host, struct err *err);  /* both ends; one that is 
 
 /* This node answers for the addresses: route, forwarding, proxy ARP, gratuitous ARP. */
 int venet_announce(const char *host, const struct venet_addrs *addrs, struct err *err);
-/* The reverse; addrs NULL: all that are routed to it. */
 int venet_withdraw(const char *host, const struct venet_addrs *addrs, struct err *err);
 
 /* ERR_IP_IN_USE if the address is the node's own or is routed to a single host other than through `host`. */

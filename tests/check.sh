@@ -11,12 +11,13 @@ declare -A stages=(
 	[layers]="scripts/check-layers --self-test && scripts/check-layers"
 	[unit]="$build/unit"
 	[controls]="tests/demo/control.sh $build && tests/real/run.sh $build control"
+	[life]="tests/life.sh $build"
 	[live-plain]="tests/live/run.sh -b $build plain broken ve"
 	[live]="tests/live/run.sh -b $build leave file pipe migrate"
 	[demo]="tests/demo/run.sh $build"
 	[real]="tests/real/run.sh $build"
 )
-order=(layers unit controls live-plain live demo real)
+order=(layers unit life controls live-plain live demo real)
 [[ $# -eq 0 ]] || order=("$@")
 
 # the sums of one stage's output: criterion has words of its own

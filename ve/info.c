@@ -9,10 +9,12 @@
 #include <sys/pidfd.h>
 
 #include "facts/proc.h"
+#include "ve/net.h"
 #include "ve/node.h"
 
 void ve_info_close(struct ve_info *info)
 {
+	vec_free(&info->addrs);
 	cgroup_close(&info->cgroup);
 }
 
@@ -30,6 +32,7 @@ static void put(struct ve_conf *conf, const char *key, const char *fmt, ...)
 int ve_info_write(const struct ve *ve, const struct ve_info *info, struct err *err)
 {
 	struct ve_conf conf = {0};
+	_free_ char *addrs = ve_net_print(&info->addrs);
 	_free_ char *text = NULL;
 	char path[PATH_MAX];
 
@@ -40,6 +43,7 @@ int ve_info_write(const struct ve *ve, const struct ve_info *info, struct err *e
 	put(&conf, "OFFSETS", "%" PRId64 " %" PRId64, info->monotonic_offset_ns, info->boottime_offset_ns);
 	put(&conf, "STARTED", "%" PRId64, info->started_s);
 	put(&conf, "VENET", "%s", info->venet_host);
+	put(&conf, "IP_ADDRESS", "%s", addrs);
 	for (size_t i = 0; i < info->cgroup.v1.nr; i++) {
 		char key[32];
 
@@ -95,7 +99,8 @@ int ve_info_read(const struct ve *ve, struct ve_info *ret, struct err *err)
 		sscanf(get(&conf, "CONSOLE"), "%u %u", &info.console_major, &info.console_minor) == 2 &&
 		sscanf(get(&conf, "OFFSETS"), "%" SCNd64 " %" SCNd64, &info.monotonic_offset_ns,
 		       &info.boottime_offset_ns) == 2 &&
-		sscanf(get(&conf, "STARTED"), "%" SCNd64, &info.started_s) == 1;
+		sscanf(get(&conf, "STARTED"), "%" SCNd64, &info.started_s) == 1 &&
+		!ve_net_addrs(&conf, &info.addrs, err);
 	snprintf(info.venet_host, sizeof(info.venet_host), "%s", get(&conf, "VENET"));
 	info.cgroup.name = mem_printf("%s/%u", ve->node->cgroup, ve->id);
 	take_cgroups(&info, &conf);

@@ -4,6 +4,7 @@
 #define VERST_VE_INFO_H
 
 #include "kernel/cgroup.h"
+#include "kernel/venet.h"
 #include "ve/ve.h"
 
 /* A process that may be gone: the start time tells it from a later one with its pid. */
@@ -19,6 +20,7 @@ struct ve_info {
 	int64_t monotonic_offset_ns, boottime_offset_ns;
 	int64_t started_s; /* realtime */
 	char venet_host[16];
+	struct venet_addrs addrs; /* that it has now; its config may say otherwise */
 	struct cgroup cgroup; /* v2_fd is -1 after a read */
 };
 

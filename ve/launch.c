@@ -166,7 +166,7 @@ static bool uid_base_taken(const struct launch *l, unsigned uid_base)
 
 	if (ve_node_ids(l->ve->node, &ids, &ignored))
 		return false;
-	vec_each (id, &ids) {
+	vec_each(id, &ids) {
 		struct ve other = {.node = l->ve->node, .id = *id, .lock_fd = -1};
 		struct ve_info info;
 
@@ -295,15 +295,24 @@ static int fork_init(struct launch *l, const struct init_opts *opts, struct err 
 	return r ? -1 : ve_info_identify(pid, &l->info.init, err);
 }
 
+/* The addresses may have been changed since the start, and be noted in RUN/ID/info alone. */
 static void undo_venet(void *arg)
 {
+	struct err err = ERR_INIT, ignored = ERR_INIT;
 	struct launch *l = arg;
-	struct err err = ERR_INIT;
+	struct ve_info now;
 
-	if (venet_withdraw(l->info.venet_host, NULL, &err))
-		log_warn("%s", err.msg);
-	err_clear(&err);
-	if (venet_remove(l->info.venet_host, &err))
+	if (!ve_info_read(l->ve, &now, &ignored)) {
+		strcpy(l->info.venet_host, now.venet_host);
+		vec_free(&l->info.addrs);
+		l->info.addrs = now.addrs;
+		now.addrs = (struct venet_addrs){0};
+		ve_info_close(&now);
+	}
+	if (!l->info.venet_host[0])
+		return;
+	if (venet_withdraw(l->info.venet_host, &l->info.addrs, &err) ||
+	    venet_remove(l->info.venet_host, &err))
 		log_warn("%s", err.msg);
 }
 
@@ -316,16 +325,16 @@ static int make_venet(struct launch *l, struct err *err)
 	netns = open(path, O_RDONLY | O_CLOEXEC);
 	if (netns < 0)
 		return err_sys(err, "%s", path);
-	if (!l->addrs.nr)
+	undo_push(&l->undo, "venet", undo_venet, l);
+	if (!l->info.addrs.nr)
 		return venet_up_loopback(netns, err);
-	vec_each (addr, &l->addrs)
+	vec_each(addr, &l->info.addrs)
 		if (ve_net_check_free(l->ve, *addr, true, err))
 			return -1;
 	ve_net_host_name(l->ve, l->info.venet_host);
-	undo_push(&l->undo, "venet", undo_venet, l);
-	if (venet_make(l->info.venet_host, netns, &l->addrs, err))
+	if (venet_make(l->info.venet_host, netns, &l->info.addrs, err))
 		return err_code(err, ERR_ADD_IP);
-	return l->opts.locked ? 0 : venet_announce(l->info.venet_host, &l->addrs, err);
+	return l->opts.locked ? 0 : venet_announce(l->info.venet_host, &l->info.addrs, err);
 }
 
 static int make_init(struct launch *l, struct err *err)
@@ -353,9 +362,10 @@ static int launch_steps(struct launch *l, struct err *err)
 {
 	char console[64];
 
-	if (ve_net_addrs(&l->ve->conf, &l->addrs, err) || lock_supervisor(l, err) || make_user_ns(l, err) ||
-	    mount_root(l, err) || open_console(l, console, sizeof(console), err) || make_cgroups(l, err) ||
-	    jail_prepare(&l->jail, l->root, console, err) || make_init(l, err) || listen_ctl(l, err))
+	if (ve_net_addrs(&l->ve->conf, &l->info.addrs, err) || lock_supervisor(l, err) ||
+	    make_user_ns(l, err) || mount_root(l, err) || open_console(l, console, sizeof(console), err) ||
+	    make_cgroups(l, err) || jail_prepare(&l->jail, l->root, console, err) || make_init(l, err) ||
+	    listen_ctl(l, err))
 		return -1;
 	jail_close(&l->jail);
 	l->info.started_s = time(NULL);
@@ -383,8 +393,6 @@ int launch_clean_up_orphan(struct ve *ve, struct err *err)
 		undo_forget(&l.undo);
 		return -1;
 	}
-	if (ve_net_addrs(&ve->conf, &l.addrs, err))
-		err_clear(err);
 	if (ve_info_read(ve, &l.info, err))
 		err_clear(err);
 	snprintf(name, sizeof(name), "%u", ve->id);
@@ -395,10 +403,9 @@ int launch_clean_up_orphan(struct ve *ve, struct err *err)
 		undo_push(&l.undo, "cgroups", undo_cgroups, &l);
 	l.init_pidfd = ve_info_pidfd(&l.info.init);
 	undo_push(&l.undo, "tasks", undo_tasks, &l);
-	if (l.info.venet_host[0])
-		undo_push(&l.undo, "venet", undo_venet, &l);
+	undo_push(&l.undo, "venet", undo_venet, &l);
 	undo_run(&l.undo);
-	vec_free(&l.addrs);
+	ve_info_close(&l.info);
 	cleanup_fd(&l.init_pidfd);
 	cleanup_fd(&l.lock_fd);
 	return 0;

@@ -11,8 +11,6 @@ struct launch {
 	struct ve *ve;
 	struct ve_boot_opts opts;
 	char root[PATH_MAX];
-	char init[128]; /* the VE's init program */
-	struct venet_addrs addrs;
 	struct ve_info info;
 	struct jail jail;
 	int userns_fd;

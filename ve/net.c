@@ -46,6 +46,22 @@ int ve_net_addrs(const struct ve_conf *conf, struct venet_addrs *ret, struct err
 	return 0;
 }
 
+char *ve_net_print(const struct venet_addrs *addrs)
+{
+	char *text = mem_strdup("");
+
+	vec_each(addr, addrs) {
+		char one[INET_ADDRSTRLEN];
+		char *more;
+
+		inet_ntop(AF_INET, addr, one, sizeof(one));
+		more = mem_printf("%s%s%s", text, *text ? " " : "", one);
+		free(text);
+		text = more;
+	}
+	return text;
+}
+
 /* At most 15 characters: an id has up to 10 digits. A node with its own root has names of its own. */
 void ve_net_host_name(const struct ve *ve, char ret[static 16])
 {
@@ -69,7 +85,7 @@ static int taken_by(const struct ve *ve, unsigned other_id, struct in_addr addr,
 	if (other_id == ve->id || ve_open(ve->node, number, false, &other, &ignored))
 		return 0;
 	if (!ve_net_addrs(&other.conf, &addrs, &ignored))
-		vec_each (at, &addrs)
+		vec_each(at, &addrs)
 			taken |= at->s_addr == addr.s_addr;
 	vec_free(&addrs);
 	if (taken && running)

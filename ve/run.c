@@ -16,8 +16,9 @@
 #include "ve/supervisor.h"
 #include "ve/wire.h"
 
-#define ANSWER_TIMEOUT_MS 10000
-#define KILL_TIMEOUT_MS	  30000
+#define ANSWER_TIMEOUT_MS   10000
+#define KILL_TIMEOUT_MS	    30000
+#define CLEAN_UP_TIMEOUT_MS 10000
 
 static const struct ve_run no_run = {
 	.init_pidfd = -1, .root_fd = -1, .netns_fd = -1, .userns_fd = -1, .cgroup_fd = -1, .boot_fd = -1};
@@ -94,6 +95,21 @@ int ve_is_running(const struct ve *ve)
 	return alive;
 }
 
+/* What a supervisor left that died; one that is just ending its VE is waited for. */
+static int clean_up(struct ve *ve, bool running_too, struct err *err)
+{
+	int64_t until_ns = io_now_ns() + CLEAN_UP_TIMEOUT_MS * 1000000LL;
+
+	for (;;) {
+		err_clear(err);
+		if (!launch_clean_up_orphan(ve, err))
+			return 0;
+		if (err->code != ERR_RUNNING || (!running_too && ve_is_running(ve)) || io_now_ns() > until_ns)
+			return -1;
+		poll(NULL, 0, 10);
+	}
+}
+
 static void undo_boot(void *arg)
 {
 	struct err err = ERR_INIT;
@@ -111,7 +127,7 @@ int ve_boot(struct ve *ve, const struct ve_boot_opts *opts, struct undo *undo, s
 		return -1;
 	if (ve_is_running(ve))
 		return err_set(err, ERR_RUNNING, "VE %u is running", ve->id);
-	if (launch_clean_up_orphan(ve, err) || supervisor_start(ve, opts, &fd, err))
+	if (clean_up(ve, false, err) || supervisor_start(ve, opts, &fd, err))
 		return -1;
 	if (ve_run_open(ve, ret, err))
 		return -1;
@@ -189,15 +205,9 @@ int ve_kill(const struct ve *ve, struct err *err)
 
 	if (!ve_ctl_connect(ve, &fd, &why) && !kill_through(fd, &why))
 		return 0;
-	/* Without its supervisor (or while that is ending by itself) we do its work. */
-	for (int tries = 0; tries < 100; tries++) {
-		err_clear(err);
-		if (!launch_clean_up_orphan(&copy, err))
-			return 0;
-		if (err->code != ERR_RUNNING)
-			return -1;
-		poll(NULL, 0, 20);
-	}
+	/* Without its supervisor we do its work. */
+	if (!clean_up(&copy, true, err))
+		return 0;
 	return err_set(err, ERR_STOP, "VE %u cannot be ended: %s", ve->id, why.msg);
 }
 

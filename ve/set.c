@@ -103,19 +103,9 @@ static const struct {
 
 static void put_addrs(struct ve *ve, const struct venet_addrs *addrs)
 {
-	char *text = mem_strdup("");
+	_free_ char *text = ve_net_print(addrs);
 
-	vec_each (addr, addrs) {
-		char one[INET_ADDRSTRLEN];
-		char *more;
-
-		inet_ntop(AF_INET, addr, one, sizeof(one));
-		more = mem_printf("%s%s%s", text, *text ? " " : "", one);
-		free(text);
-		text = more;
-	}
 	ve_conf_set(&ve->conf, "IP_ADDRESS", text);
-	free(text);
 }
 
 static size_t index_of(const struct venet_addrs *addrs, struct in_addr addr)
@@ -202,88 +192,106 @@ static int rename_in_helper(void *arg, int *ret_fd, struct err *err)
 	return 0;
 }
 
-/* The first address of a VE that was started without one. */
-static int make_link(const struct ve *ve, struct ve_run *run, const struct venet_addrs *addrs,
-		     struct err *err)
+/* The same changes to what it has now, which need not be what its config says. */
+static void change_now(struct venet_addrs *addrs, const struct verst_change *change)
 {
-	struct ve_info info;
-	int r;
+	struct err ignored = ERR_INIT;
+	struct in_addr addr;
+	size_t i;
 
-	if (ve_info_read(ve, &info, err))
-		return -1;
-	ve_net_host_name(ve, info.venet_host);
-	r = venet_make(info.venet_host, run->netns_fd, addrs, err);
-	if (!r)
-		r = ve_info_write(ve, &info, err);
-	strcpy(run->venet_host, info.venet_host);
-	ve_info_close(&info);
-	return r;
+	if (strcmp(change->key, "IP_ADDRESS"))
+		return;
+	if (change->how == VERST_SET || !strcmp(change->value, "all"))
+		addrs->nr = 0;
+	if (ve_net_parse(change->value, strlen(change->value), &addr, &ignored))
+		return;
+	i = index_of(addrs, addr);
+	if (change->how == VERST_REMOVE && i < addrs->nr)
+		memmove(&addrs->at[i], &addrs->at[i + 1], (--addrs->nr - i) * sizeof(addr));
+	else if (change->how != VERST_REMOVE && i == addrs->nr)
+		vec_push(addrs, addr);
 }
 
-static int apply_addrs(const struct ve *ve, struct ve_run *run, const struct venet_addrs *old,
+static int apply_addrs(const struct ve *ve, const struct ve_run *run, struct ve_info *info,
 		       const struct venet_addrs *new, struct err *err)
 {
-	vec_each (addr, old) {
+	vec_each(addr, &info->addrs) {
 		struct venet_addrs one = {addr, 1, 1};
 
-		if (index_of(new, *addr) == new->nr && (venet_withdraw(run->venet_host, &one, err) ||
+		if (index_of(new, *addr) == new->nr && (venet_withdraw(info->venet_host, &one, err) ||
 							venet_del_inside(run->netns_fd, *addr, err)))
 			return -1;
 	}
-	if (!run->venet_host[0] && new->nr && make_link(ve, run, new, err))
-		return -1;
-	vec_each (addr, new) {
+	if (!info->venet_host[0] && new->nr) {
+		ve_net_host_name(ve, info->venet_host);
+		if (venet_make(info->venet_host, run->netns_fd, new, err))
+			return -1;
+	}
+	vec_each(addr, new) {
 		struct venet_addrs one = {addr, 1, 1};
 
-		if (index_of(old, *addr) == old->nr && (venet_add_inside(run->netns_fd, *addr, err) ||
-							venet_announce(run->venet_host, &one, err)))
+		if (index_of(&info->addrs, *addr) == info->addrs.nr &&
+		    (venet_add_inside(run->netns_fd, *addr, err) ||
+		     venet_announce(info->venet_host, &one, err)))
 			return -1;
 	}
 	return 0;
 }
 
-static int apply(const struct ve *ve, struct ve_run *run, const struct venet_addrs *old,
-		 const char *old_hostname, struct err *err)
+/* Noted in the info too: from there the VE's supervisor knows what to take back at the end. */
+static int change_addrs_now(const struct ve *ve, const struct ve_run *run, const struct verst_change *changes,
+			    size_t nr, struct err *err)
 {
-	const char *hostname = ve_conf_get(&ve->conf, "HOSTNAME");
-	struct rename rename = {run, hostname};
-	struct venet_addrs new;
+	struct venet_addrs new = {0}, old;
+	struct err ignored = ERR_INIT;
+	struct ve_info info;
 	int r = 0;
 
-	if (ve_net_addrs(&ve->conf, &new, err))
+	if (ve_info_read(ve, &info, err))
 		return -1;
-	if (hostname && strcmp(hostname, old_hostname))
-		r = helper_run(rename_in_helper, &rename, NULL, err);
-	if (!r && apply_addrs(ve, run, old, &new, err)) {
-		struct err ignored = ERR_INIT;
+	vec_each(addr, &info.addrs)
+		vec_push(&new, *addr);
+	for (size_t i = 0; i < nr; i++)
+		change_now(&new, &changes[i]);
+	r = apply_addrs(ve, run, &info, &new, err);
+	old = info.addrs;
+	info.addrs = new;
+	if (r)
+		apply_addrs(ve, run, &info, &old, &ignored);
+	else
+		r = ve_info_write(ve, &info, err);
+	vec_free(&old);
+	ve_info_close(&info);
+	return r;
+}
 
-		apply_addrs(ve, run, &new, old, &ignored);
-		r = -1;
+static int apply(const struct ve *ve, const struct verst_change *changes, size_t nr, struct err *err)
+{
+	struct ve_run run;
+	int r = 0;
+
+	if (ve_run_open(ve, &run, err))
+		return -1;
+	for (size_t i = 0; !r && i < nr; i++) {
+		struct rename rename = {&run, changes[i].value};
+
+		if (!strcmp(changes[i].key, "HOSTNAME") && *changes[i].value)
+			r = helper_run(rename_in_helper, &rename, NULL, err);
 	}
-	vec_free(&new);
+	if (!r)
+		r = change_addrs_now(ve, &run, changes, nr, err);
+	ve_run_close(&run);
 	return r;
 }
 
 static int set(struct ve *ve, const struct verst_change *changes, size_t nr, bool save, struct err *err)
 {
-	const char *hostname = ve_conf_get(&ve->conf, "HOSTNAME");
-	_free_ char *old_hostname = mem_strdup(hostname ? hostname : "");
-	struct venet_addrs old;
-	struct ve_run run;
-	int r = 0;
-
-	if (ve_net_addrs(&ve->conf, &old, err))
+	for (size_t i = 0; i < nr; i++)
+		if (set_one(ve, &changes[i], err))
+			return -1;
+	if (ve_is_running(ve) && apply(ve, changes, nr, err))
 		return -1;
-	for (size_t i = 0; !r && i < nr; i++)
-		r = set_one(ve, &changes[i], err);
-	if (!r && ve_is_running(ve) && !(r = ve_run_open(ve, &run, err))) {
-		r = apply(ve, &run, &old, old_hostname, err);
-		ve_run_close(&run);
-	}
-	if (!r && save)
-		r = ve_save(ve, err);
-	vec_free(&old);
-	return r;
+	return save ? ve_save(ve, err) : 0;
 }
 
 int verst_set(struct verst *v, const char *id_or_name, const struct verst_change *changes, size_t nr,

@@ -134,6 +134,35 @@ static int fix_systemd(int dir, struct err *err)
 		       err);
 }
 
+/*
+ * Scripts that mount what is mounted, check what has no device, and set the node's clock and kernel. S
+ * becomes K, so that update-rc.d leaves them alone.
+ */
+static int fix_sysvinit(int dir, struct err *err)
+{
+	static const char *const off[] = {"mountkernfs.sh", "mountdevsubfs.sh", "mount-configfs",
+					  "checkroot.sh",   "checkfs.sh",	"mountall.sh",
+					  "hwclock.sh",	    "brightness",	"procps",
+					  "urandom",	    "mountnfs.sh",	"udev"};
+	_fd_ int rc = openat(dir, "etc/rcS.d", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int copy = rc >= 0 ? dup(rc) : -1;
+	_dir_ DIR *d = copy >= 0 ? fdopendir(copy) : NULL;
+	struct dirent *e;
+
+	while (d && (e = readdir(d))) {
+		char new[256];
+
+		for (size_t i = 0; i < ARRAY_LEN(off); i++) {
+			if (e->d_name[0] != 'S' || strlen(e->d_name) < 4 || strcmp(e->d_name + 3, off[i]))
+				continue;
+			snprintf(new, sizeof(new), "K%s", e->d_name + 1);
+			if (renameat(rc, e->d_name, rc, new))
+				return err_sys(err, "etc/rcS.d/%s", e->d_name);
+		}
+	}
+	return 0;
+}
+
 /* What would differ from one build to the next. */
 static int forget_build(int dir, struct err *err)
 {
@@ -154,11 +183,12 @@ int template_fill_debian(const char *root, const struct verst_template_opts *opt
 	dir = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0 || fchmod(dir, 0755))
 		return err_sys(err, "%s", root);
-	if (remove_dev(dir, err) || fix_inittab(dir, err) || fix_systemd(dir, err) || forget_build(dir, err))
+	if (remove_dev(dir, err) || fix_inittab(dir, err) || fix_sysvinit(dir, err) ||
+	    fix_systemd(dir, err) || forget_build(dir, err))
 		return -1;
 	if (replace(dir, "etc/fstab", "", err) || replace(dir, "etc/hostname", "localhost\n", err) ||
 	    replace(dir, "etc/hosts", "127.0.0.1 localhost\n", err) ||
-	    replace(dir, "etc/machine-id", "", err))
+	    replace(dir, "etc/machine-id", "", err) || replace(dir, "etc/resolv.conf", "", err))
 		return -1;
 	return 0;
 }
