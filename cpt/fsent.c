@@ -9,6 +9,7 @@
 #include <sys/xattr.h>
 
 #include "cpt/cpt.h"
+#include "model/mount.h"
 
 #define PIECE_BYTES (1u << 20)
 #define XATTR_BYTES (64u << 10)
@@ -190,5 +191,8 @@ static int write_mount(struct cpt *c, const struct mount_obj *m, struct err *err
 
 int cpt_fsent_write(struct cpt *c, const struct mount_obj *m, struct err *err)
 {
-	return !strcmp(m->fstype, "tmpfs") && !strcmp(m->root, "/") ? write_mount(c, m, err) : 0;
+	/* what a bound one shows is written with the mount it is bound from */
+	if (strcmp(m->fstype, "tmpfs") || strcmp(m->root, "/") || mount_is_bound(c->m.mounts.at, m))
+		return 0;
+	return write_mount(c, m, err);
 }

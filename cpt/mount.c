@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The VE's mounts: those that every VE has are known, tmpfs mounts of its own are carried. */
+/* The VE's mounts: those that every VE has are known, those of its own are carried if they are a tmpfs or
+ * bound from elsewhere in the VE. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <stdio.h>
+#include <sys/syscall.h>
 
 #include "cpt/cpt.h"
 #include "cpt/ns.h"
@@ -10,9 +13,10 @@
 
 /* What kernel/jail.c mounts. */
 static const char *const boot_mounts[] = {
-	"/",	    "/proc",	   "/sys",	"/sys/fs/cgroup", "/dev",	  "/dev/pts",	 "/dev/shm",
-	"/dev/mqueue", "/dev/null",   "/dev/zero", "/dev/full",	    "/dev/random", "/dev/urandom", "/dev/tty",
-	"/dev/console", "/dev/tty1", "/run",
+	"/",	     "/proc",	    "/sys",	    "/sys/fs/cgroup", "/dev",
+	"/dev/pts",  "/dev/shm",    "/dev/mqueue",  "/dev/null",      "/dev/zero",
+	"/dev/full", "/dev/random", "/dev/urandom", "/dev/tty",	      "/dev/console",
+	"/dev/tty1", "/run",
 };
 
 static bool made_by_boot(const char *mountpoint)
@@ -57,7 +61,8 @@ static int parse_line(char *line, struct mount_obj *ret, struct err *err)
 		tail[i] = strsep(&dash, " ");
 	if (nr < 6 || !tail[2])
 		return err_set(err, ERR_SYSTEM, "mountinfo: unexpected line '%.60s'", line);
-	*ret = (struct mount_obj){.id = (mount_id)strtoul(field[0], NULL, 10), .parent = (mount_id)strtoul(field[1], NULL, 10)};
+	*ret = (struct mount_obj){.id = (mount_id)strtoul(field[0], NULL, 10),
+				  .parent = (mount_id)strtoul(field[1], NULL, 10)};
 	sscanf(field[2], "%u:%u", &ret->dev_major, &ret->dev_minor);
 	for (char *p; at && (p = strsep(&at, " "));) {
 		sscanf(p, "shared:%u", &ret->shared_group);
@@ -102,25 +107,46 @@ static int read_mounts(struct cpt *c, mount_vec *ret, struct err *err)
 	return result;
 }
 
-/* A part of a filesystem that is mounted as a whole, or in a larger part, elsewhere in the VE: a bind mount. */
-static bool is_bind(const mount_vec *all, const struct mount_obj *m)
+/* As the VE sees it: links and mounts on the way count. */
+static int stat_in_root(const struct cpt *c, const char *path, struct stat *ret)
 {
-	for (const struct mount_obj *from = all->at; from < m; from++)
-		if (mount_is_bind_of(m, from))
-			return true;
-	return false;
+	struct open_how how = {.flags = O_PATH | O_CLOEXEC,
+			       .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
+	_fd_ int fd = (int)syscall(SYS_openat2, c->run.root_fd, path, &how, sizeof(how));
+
+	return fd < 0 ? -1 : fstat(fd, ret);
+}
+
+/* Is what was bound still where the restore would take it from? */
+static bool source_is_there(const struct cpt *c, const mount_vec *all, const struct mount_obj *m)
+{
+	_free_ char *source = mount_bind_source(all->at, m);
+	struct stat a, b;
+
+	return source && !stat_in_root(c, source, &a) && !stat_in_root(c, m->mountpoint, &b) &&
+	       a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
 static void check_one(struct cpt *c, const mount_vec *all, const struct mount_obj *m)
 {
+	static const char hint[] = "umount it inside the VE";
 	char where[128];
 
 	snprintf(where, sizeof(where), "mount %.100s", m->mountpoint);
-	if (!m->made_by_boot && !is_bind(all, m) && (strcmp(m->fstype, "tmpfs") || strcmp(m->root, "/")))
-		findings_add(c->findings, where, "umount it inside the VE", "a mount of type %s that the VE made", m->fstype);
-	for (const struct mount_obj *other = all->at; other < m; other++)
+	for (const struct mount_obj *other = all->at; other < m; other++) {
 		if (!strcmp(other->mountpoint, m->mountpoint) && strncmp(m->mountpoint, "/proc/", 6))
-			findings_add(c->findings, where, "umount it inside the VE", "mounted over another mount");
+			findings_add(c->findings, where, hint, "mounted over another mount");
+	}
+	if (m->made_by_boot)
+		return;
+	if (mount_is_bound(all->at, m)) {
+		if (!source_is_there(c, all, m))
+			findings_add(c->findings, where, hint,
+				     "bound from %s of a filesystem, which is not to be seen any more",
+				     m->root);
+	} else if (strcmp(m->fstype, "tmpfs") || strcmp(m->root, "/")) {
+		findings_add(c->findings, where, hint, "a mount of type %s that the VE made", m->fstype);
+	}
 }
 
 int cpt_mount_check(struct cpt *c, struct err *err)
@@ -135,8 +161,8 @@ int cpt_mount_check(struct cpt *c, struct err *err)
 	return 0;
 }
 
-/* The node's ids of mounts mean nothing elsewhere; ours are given in order. A mount may be listed before its parent only
- * where one is moved, so parents are looked up in the whole list. */
+/* The node's ids of mounts mean nothing elsewhere; ours are given in order. A mount may be listed before its
+ * parent only where one is moved, so parents are looked up in the whole list. */
 int cpt_mount_collect(struct cpt *c, struct err *err)
 {
 	mount_vec list = {0};

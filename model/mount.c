@@ -3,24 +3,55 @@
 
 #include <string.h>
 
-/* What of root is below the root of `from`, with its slash: "/dir", "", or NULL if it is elsewhere. */
-static const char *below(const struct mount_obj *m, const struct mount_obj *from)
+static bool same_filesystem(const struct mount_obj *a, const struct mount_obj *b)
 {
-	size_t len = strlen(from->root);
+	return a->dev_major == b->dev_major && a->dev_minor == b->dev_minor;
+}
 
-	if (!strcmp(from->root, "/"))
-		return strcmp(m->root, "/") ? m->root : "";
-	if (strncmp(m->root, from->root, len) || (m->root[len] && m->root[len] != '/'))
+bool mount_is_bound(const struct mount_obj *mounts, const struct mount_obj *m)
+{
+	for (const struct mount_obj *other = mounts; other < m; other++) {
+		if (same_filesystem(other, m))
+			return true;
+	}
+	return false;
+}
+
+/* What of path lies below dir: "" for dir itself, "/x/y"; NULL if it does not. */
+static const char *below(const char *path, const char *dir)
+{
+	size_t len = strcmp(dir, "/") ? strlen(dir) : 0;
+
+	if (strncmp(path, dir, len) || (path[len] && path[len] != '/'))
 		return NULL;
-	return m->root + len;
+	return strcmp(path + len, "/") ? path + len : "";
 }
 
-bool mount_is_bind_of(const struct mount_obj *m, const struct mount_obj *from)
+/* The mount that a path leads into, of those before m. The later of two at the same place covers the other. */
+static const struct mount_obj *mount_at(const struct mount_obj *mounts, const struct mount_obj *m, const char *path)
 {
-	return m->dev_major == from->dev_major && m->dev_minor == from->dev_minor && below(m, from);
+	const struct mount_obj *found = NULL;
+
+	for (const struct mount_obj *other = mounts; other < m; other++) {
+		if (below(path, other->mountpoint) &&
+		    (!found || strlen(other->mountpoint) >= strlen(found->mountpoint)))
+			found = other;
+	}
+	return found;
 }
 
-char *mount_bind_source(const struct mount_obj *m, const struct mount_obj *from)
+char *mount_bind_source(const struct mount_obj *mounts, const struct mount_obj *m)
 {
-	return mem_printf("%s%s", strcmp(from->mountpoint, "/") ? from->mountpoint : "", below(m, from));
+	for (const struct mount_obj *other = mounts; other < m; other++) {
+		const char *rest = same_filesystem(other, m) ? below(m->root, other->root) : NULL;
+		char *path;
+
+		if (!rest)
+			continue;
+		path = mem_printf("%s%s", strcmp(other->mountpoint, "/") || !*rest ? other->mountpoint : "", rest);
+		if (mount_at(mounts, m, path) == other)
+			return path;
+		free(path);
+	}
+	return NULL;
 }

@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
+/* Which of a VE's mounts are bound from another one, and from where: the same answer for the dump and the restore. */
 #ifndef VERST_MODEL_MOUNT_H
 #define VERST_MODEL_MOUNT_H
 
 #include "model/ns.h"
 
-/* Does m show (a part of) what `from`, an earlier mount, shows? Then it can be made by a bind. */
-bool mount_is_bind_of(const struct mount_obj *m, const struct mount_obj *from);
+/* Mounts in the order in which they were made; `m` is one of them. */
 
-/* The path, in the VE, at which `from` shows what m shows. The caller frees. */
-char *mount_bind_source(const struct mount_obj *m, const struct mount_obj *from);
+/* Does an earlier one show the same filesystem? Then m was bound (mount --bind), whatever of it shows. */
+bool mount_is_bound(const struct mount_obj *mounts, const struct mount_obj *m);
+/*
+ * A path where what m shows could be seen when m was made: in an earlier mount, not hidden by another one. NULL if there is
+ * none. The caller frees.
+ */
+char *mount_bind_source(const struct mount_obj *mounts, const struct mount_obj *m);
 
 #endif
