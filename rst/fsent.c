@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #include <sys/xattr.h>
 
+#include "rst/owner.h"
 #include "rst/rst.h"
 
 static int open_beneath(int dir, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve)
@@ -115,12 +116,13 @@ static int set_attributes(struct rst *r, int dir, const char *name, const struct
 int rst_fsent_apply(struct rst *r, const struct fsent_obj *e, struct err *err)
 {
 	const struct mount_obj *m = model_mount(&r->m, e->mount);
+	_rst_owner_ struct rst_owner owner = RST_OWNER_NONE;
 	_fd_ int dir = -1;
 	const char *name;
 
 	if (!m || strcmp(m->fstype, "tmpfs"))
 		return err_set(err, ERR_IMAGE, "file %s belongs to no tmpfs mount", e->path);
-	if (open_parent(r, m, e, &dir, &name, err))
+	if (open_parent(r, m, e, &dir, &name, err) || rst_owner_become(r, 0, 0, &owner, err))
 		return -1;
 	if (e->hardlink)
 		return link_earlier(r, m, e, dir, name, err);

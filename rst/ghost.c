@@ -3,37 +3,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
-#include <linux/securebits.h>
 #include <stdio.h>
-#include <sys/fsuid.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include "rst/file.h"
-
-/*
- * A file is made by a user of the VE: the layers below are id-mapped, and a user of the host has no number
- * there (EOVERFLOW). All else this thread may do it keeps doing.
- */
-static int become_owner(unsigned uid, unsigned gid, int *ret_bits, struct err *err)
-{
-	int bits = prctl(PR_GET_SECUREBITS);
-
-	if (bits < 0 || prctl(PR_SET_SECUREBITS, bits | SECBIT_NO_SETUID_FIXUP))
-		return err_sys(err, "securebits");
-	setfsgid(gid);
-	setfsuid(uid);
-	*ret_bits = bits;
-	return 0;
-}
-
-static void become_root(int bits)
-{
-	setfsuid(geteuid());
-	setfsgid(getegid());
-	prctl(PR_SET_SECUREBITS, bits);
-}
+#include "rst/owner.h"
 
 /* A name nobody has, for filesystems that cannot make nameless files, and for directories. */
 static int make_and_unlink(int dir, const struct ghost_obj *g, int *ret_fd, struct err *err)
@@ -80,16 +55,15 @@ static int make(struct rst *r, const struct ghost_obj *g, int *ret_fd, struct er
 	_fd_ int dir = (int)syscall(SYS_openat2, r->run.root_fd, g->dir, &how, sizeof(how));
 	unsigned uid = r->run.uid_base + g->uid, gid = r->run.uid_base + g->gid;
 	_fd_ int fd = -1;
-	int bits = 0, ret;
+	_rst_owner_ struct rst_owner owner = RST_OWNER_NONE;
+	int ret;
 
 	if (dir < 0)
 		return err_sys(err, "directory %s", g->dir);
-	if (g->uid > 65535 || g->gid > 65535)
-		return err_set(err, ERR_IMAGE, "owner %u:%u", g->uid, g->gid);
-	if (become_owner(uid, gid, &bits, err))
+	if (rst_owner_become(r, g->uid, g->gid, &owner, err))
 		return -1;
 	ret = make_nameless(dir, g, &fd, err);
-	become_root(bits);
+	rst_owner_leave(&owner);
 	if (ret)
 		return err_ctx(err, "in %s", g->dir);
 	if (fchown(fd, uid, gid) || fchmod(fd, g->mode & 07777) ||

@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 
 #include "model/mount.h"
+#include "rst/owner.h"
 #include "rst/rst.h"
 
 static const struct {
@@ -52,16 +53,19 @@ static int open_in_root(const struct rst *r, const char *path, uint64_t flags)
 	return (int)syscall(SYS_openat2, r->run.root_fd, path, &how, sizeof(how));
 }
 
-/* A directory below `dir`, or a file as the last of a path. Owned by the VE's root until its record says
- * more. */
-static int make_node(const struct rst *r, int dir, const char *name, bool is_dir)
+/* A directory below `dir`, or a file as the last of a path. The VE's root owns it until its record says more.
+ */
+static int make_node(const struct rst *r, int dir, const char *name, bool is_dir, struct err *err)
 {
+	_rst_owner_ struct rst_owner owner = RST_OWNER_NONE;
 	_fd_ int fd = -1;
 
-	if (is_dir ? mkdirat(dir, name, 0755)
-		   : (fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644)) < 0)
+	if (rst_owner_become(r, 0, 0, &owner, err))
 		return -1;
-	return fchownat(dir, name, r->run.uid_base, r->run.uid_base, AT_SYMLINK_NOFOLLOW);
+	if (is_dir)
+		return mkdirat(dir, name, 0755) ? err_sys(err, "making %s", name) : 0;
+	fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+	return fd < 0 ? err_sys(err, "making %s", name) : 0;
 }
 
 /* Where it is mounted may lie in a tmpfs that has no files yet. */
@@ -83,8 +87,10 @@ static int make_mountpoint(const struct rst *r, const char *path, bool is_dir, s
 			name = strrchr(prefix, '/');
 			*name = 0;
 			dir = open_in_root(r, *prefix ? prefix : "/", O_PATH | O_DIRECTORY);
-			if (dir < 0 || make_node(r, dir, name + 1, end || is_dir))
-				return err_sys(err, "making %s", path);
+			if (dir < 0)
+				return err_sys(err, "%s", prefix);
+			if (make_node(r, dir, name + 1, end || is_dir, err))
+				return -1;
 			*name = '/';
 		}
 		if (end)
