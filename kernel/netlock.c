@@ -168,9 +168,9 @@ int netlock_prepare(int netns_fd, int cgroup_fd, struct netlock **ret, struct er
 		return err_sys(err, "getrandom");
 	}
 	n->mark |= 1; /* never 0, which is no mark */
-	n->netns_fd = fcntl(netns_fd, F_DUPFD_CLOEXEC, 3);
+	n->netns_fd = netns_fd < 0 ? -1 : fcntl(netns_fd, F_DUPFD_CLOEXEC, 3);
 	n->cgroup_fd = cgroup_fd < 0 ? -1 : fcntl(cgroup_fd, F_DUPFD_CLOEXEC, 3);
-	n->netfilter = !load_netfilter(n);
+	n->netfilter = n->netns_fd >= 0 && !load_netfilter(n);
 	if (!n->netfilter && n->cgroup_fd < 0) {
 		netlock_free(n);
 		return err_set(err, ERR_KERNEL, "network lock: this kernel has no BPF netfilter programs (Linux 6.4)");

@@ -16,7 +16,10 @@
 
 #include "lib/err.h"
 
-/* Loads what is needed (can be done long before), so that taking it costs microseconds. cgroup_fd may be -1: no fallback. */
+/*
+ * Loads what is needed (can be done long before), so that taking it costs microseconds. Either may be -1: then not
+ * by that way.
+ */
 struct netlock;
 int netlock_prepare(int netns_fd, int cgroup_fd, struct netlock **ret, struct err *err);
 int netlock_take(struct netlock *n, struct err *err);

@@ -116,8 +116,9 @@ static int make_one(struct rst *r, const struct inet_obj *obj, int *ret_fd, stru
 
 /* Whether a port can be bound depends on who listens there already, so nobody listens before all are bound; connections, which
  * are bound by force, come last. */
-static int make_all(struct rst *r, void *arg, struct err *err)
+int rst_inet_make_all(struct rst_apart *a, struct err *err)
 {
+	struct rst *r = a->r;
 	struct rst_sock_state *s = r->sock;
 	char name[80];
 
@@ -143,18 +144,13 @@ static int make_all(struct rst *r, void *arg, struct err *err)
 
 static int inet_open(struct rst *r, const struct file_obj *f, int *ret_fd, struct err *err)
 {
-	struct rst_sock_state *s = rst_sock_state(r);
 	const struct inet_obj *obj = model_inet(&r->m, f->of);
+	struct rst_sock_state *s;
 	size_t index;
 
-	if (!s->inets_made) {
-		s->inets_made = true;
-		s->inet_fds = mem_alloc((r->m.inets.nr + 1) * sizeof(int));
-		for (size_t i = 0; i < r->m.inets.nr; i++)
-			s->inet_fds[i] = -1;
-		if (rst_in_netns(r, make_all, NULL, err))
-			return -1;
-	}
+	if (rst_sock_make(r, err))
+		return -1;
+	s = r->sock;
 	if (!obj)
 		return err_set(err, ERR_IMAGE, "socket %u is not there", f->of);
 	index = (size_t)(obj - r->m.inets.at);

@@ -94,7 +94,7 @@ void rst_sock_free(struct rst *r);
 int rst_in_netns(struct rst *r, int (*fn)(struct rst *r, void *arg, struct err *err), void *arg, struct err *err);
 
 /* --- rst/sock.c --- */
-/* When packets flow again, before the tasks run: every TCP connection asks its far end where it is, so that none waits for a timer. */
+/* When packets flow again: every TCP connection asks its far end where it is, so that none waits for a timer. */
 void rst_sock_kick(struct rst *r);
 
 /* --- rst/mount.c, rst/fsent.c: as their records arrive; rst/netns.c --- */

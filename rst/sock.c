@@ -24,18 +24,43 @@ int rst_in_netns(struct rst *r, int (*fn)(struct rst *r, void *arg, struct err *
 	return fn(r, arg, err);
 }
 
-struct rst_sock_state *rst_sock_state(struct rst *r)
+static struct rst_sock_state *new_state(const struct model *m)
+{
+	size_t unixs_at = sizeof(struct rst_sock_state), inets_at = unixs_at + m->unixs.nr * sizeof(struct rst_unix);
+	size_t len_bytes = inets_at + m->inets.nr * sizeof(int);
+	struct rst_sock_state *s = rst_apart_memory(len_bytes);
+
+	s->len_bytes = len_bytes;
+	s->inject = (struct inject){-1, -1};
+	s->nr_inets = m->inets.nr;
+	s->nr_unixs = m->unixs.nr;
+	s->unixs = (struct rst_unix *)((char *)s + unixs_at);
+	s->inet_fds = (int *)((char *)s + inets_at);
+	for (size_t i = 0; i < s->nr_unixs; i++)
+		s->unixs[i] = (struct rst_unix){.fd = -1, .handle = -1, .mate = -1};
+	for (size_t i = 0; i < s->nr_inets; i++)
+		s->inet_fds[i] = -1;
+	return s;
+}
+
+static int make_all(struct rst_apart *a, struct err *err)
+{
+	return rst_unix_make_all(a, err) || rst_inet_make_all(a, err) ? -1 : 0;
+}
+
+int rst_sock_make(struct rst *r, struct err *err)
 {
 	if (!r->sock) {
-		r->sock = mem_new(struct rst_sock_state);
-		r->sock->inject = (struct inject){-1, -1};
+		r->sock = new_state(&r->m);
+		r->sock->failed = rst_apart_run(r, make_all, err);
+		return r->sock->failed ? -1 : 0;
 	}
-	return r->sock;
+	return r->sock->failed ? err_set(err, ERR_RESTORE, "sockets could not be made") : 0;
 }
 
 int rst_sock_inject(struct rst *r, struct inject **ret, struct err *err)
 {
-	struct rst_sock_state *s = rst_sock_state(r);
+	struct rst_sock_state *s = r->sock;
 
 	if (!s->inject_open && inject_open(r->netlock ? netlock_mark(r->netlock) : 0, &s->inject, err))
 		return -1;
@@ -50,12 +75,16 @@ void rst_sock_free(struct rst *r)
 
 	if (!s)
 		return;
-	for (size_t i = 0; s->inet_fds && i < r->m.inets.nr; i++)
+	for (size_t i = 0; i < s->nr_inets; i++)
 		cleanup_fd(&s->inet_fds[i]);
-	free(s->inet_fds);
+	for (size_t i = 0; i < s->nr_unixs; i++) {
+		if (!s->unixs[i].handed_out)
+			cleanup_fd(&s->unixs[i].fd);
+		cleanup_fd(&s->unixs[i].handle);
+		cleanup_fd(&s->unixs[i].mate);
+	}
 	inject_close(&s->inject);
-	rst_unix_free(s->unixs);
-	free(s);
+	rst_apart_memory_free(s, s->len_bytes);
 	r->sock = NULL;
 }
 
@@ -192,13 +221,10 @@ int rst_sock_own(const struct rst *r, int fd, uint32_t uid, uint32_t gid, struct
 
 static int kick_all(struct rst *r, void *arg, struct err *err)
 {
-	vec_each(f, &r->m.files) {
-		const struct inet_obj *obj = f->kind == FILE_INET ? model_inet(&r->m, f->of) : NULL;
+	vec_each(obj, &r->m.inets) {
 		struct err own = ERR_INIT;
 
-		if (!obj || !rst_tcp_is_connection(obj) || f->id >= r->nr_file_fds || r->file_fds[f->id] < 0)
-			continue;
-		if (rst_tcp_kick(r, r->file_fds[f->id], obj, &own))
+		if (rst_tcp_is_connection(obj) && rst_tcp_kick(r, obj, &own))
 			log_debug("TCP connection %u: %s", obj->id, own.msg);
 	}
 	return 0;
@@ -208,6 +234,6 @@ void rst_sock_kick(struct rst *r)
 {
 	struct err err = ERR_INIT;
 
-	if (rst_in_netns(r, kick_all, NULL, &err))
+	if (r->sock && r->m.inets.nr && rst_in_netns(r, kick_all, NULL, &err))
 		log_debug("%s", err.msg);
 }

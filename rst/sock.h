@@ -7,16 +7,33 @@
 
 #include "kernel/inject.h"
 #include "model/sockopt.h"
-#include "rst/rst.h"
+#include "rst/apart.h"
 
-struct rst_unix_state; /* rst/unix.c */
+/* Room for queues that are to be filled, and sizes as they shall be in the end. */
+struct rst_sock_sizes {
+	int send, recv; /* of the new socket */
+	bool grown;
+};
 
+/* A unix socket while it is made: m.unixs.at[i] is unixs[i]. */
+struct rst_unix {
+	int fd;		/* borrowed by the connect phase once it was handed out */
+	bool handed_out;
+	int handle;	/* of its file, -1 */
+	int mate;	/* a far end of ours that takes the place of one that is gone; -1 */
+	uint32_t pair;	/* id of the one it was made with and is connected to; 0 */
+	struct rst_sock_sizes sizes;
+};
+
+/* In memory that the process apart shares. All sockets are made when the first is asked for. */
 struct rst_sock_state {
-	bool inets_made;
-	int *inet_fds; /* [index in m.inets]: -1 once it was handed out */
+	size_t len_bytes;
+	bool failed;
 	bool inject_open;
 	struct inject inject;
-	struct rst_unix_state *unixs;
+	size_t nr_inets, nr_unixs;
+	int *inet_fds; /* of m.inets.at[i]: -1 once it was handed out */
+	struct rst_unix *unixs;
 };
 
 union sock_addr {
@@ -26,7 +43,7 @@ union sock_addr {
 	struct sockaddr_storage any;
 };
 
-struct rst_sock_state *rst_sock_state(struct rst *r); /* made on first use */
+int rst_sock_make(struct rst *r, struct err *err);
 /* In the VE's network namespace. */
 int rst_sock_inject(struct rst *r, struct inject **ret, struct err *err);
 
@@ -35,11 +52,7 @@ int rst_sock_set_options(int fd, int family, int type, const sockopt_vec *option
 /* Value of an INT option; `otherwise` if it is not among them. */
 int rst_sock_option(const sockopt_vec *options, int32_t level, int32_t name, int otherwise);
 
-/* Room for queues that are to be filled, and sizes as they shall be in the end. */
-struct rst_sock_sizes {
-	int send, recv; /* of the new socket */
-	bool grown;
-};
+/* Gives room, and the sizes as they shall be in the end. */
 int rst_sock_grow(int fd, size_t send_bytes, size_t recv_bytes, struct rst_sock_sizes *ret, struct err *err);
 int rst_sock_settle(int fd, const struct rst_sock_sizes *sizes, const sockopt_vec *options, struct err *err);
 
@@ -59,10 +72,15 @@ int rst_tcp_bind(struct rst *r, int fd, const struct inet_obj *obj, struct err *
 int rst_tcp_listen(int fd, const struct inet_obj *obj, struct err *err);
 int rst_tcp_connection(struct rst *r, int fd, const struct inet_obj *obj, struct err *err);
 /* Makes the far end tell where it is. */
-int rst_tcp_kick(struct rst *r, int fd, const struct inet_obj *obj, struct err *err);
+int rst_tcp_kick(struct rst *r, const struct inet_obj *obj, struct err *err);
 int rst_udp_make(struct rst *r, int fd, const struct inet_obj *obj, struct err *err);
 
-/* rst/unix.c */
-void rst_unix_free(struct rst_unix_state *s);
+/* By the process apart. */
+int rst_inet_make_all(struct rst_apart *a, struct err *err);
+int rst_unix_make_all(struct rst_apart *a, struct err *err);
+
+/* rst/unix_queue.c: adds room for what is to be sent from fd; fills the queue of m.unixs.at[i]. */
+int rst_unix_room(int fd, const sock_packet_vec *queue, struct err *err);
+int rst_unix_fill(struct rst_apart *a, size_t i, struct err *err);
 
 #endif

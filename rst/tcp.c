@@ -353,7 +353,7 @@ int rst_tcp_connection(struct rst *r, int fd, const struct inet_obj *obj, struct
  * A segment that is too old, so that the far end answers with what it has and what it can take: data that waits to be sent
  * goes out at once, and not when a timer that knows no round trip time yet (3 s) says so.
  */
-int rst_tcp_kick(struct rst *r, int fd, const struct inet_obj *obj, struct err *err)
+int rst_tcp_kick(struct rst *r, const struct inet_obj *obj, struct err *err)
 {
 	struct inject_end src = inject_end(obj->src.at, obj->src.len_bytes, obj->src_port, obj->scope_id);
 	struct inject_end dst = inject_end(obj->dst.at, obj->dst.len_bytes, obj->dst_port, obj->scope_id);
@@ -361,14 +361,12 @@ int rst_tcp_kick(struct rst *r, int fd, const struct inet_obj *obj, struct err *
 				   .ack = obj->recv_seq + obj->fin_received,
 				   .flags = INJECT_ACK,
 				   .window = (uint16_t)MIN(obj->rcv_wnd >> obj->rcv_wscale, 65535u),
-				   .has_timestamp = obj->timestamps_ok};
-	socklen_t len = sizeof(probe.timestamp);
+				   .has_timestamp = obj->timestamps_ok,
+				   .timestamp = obj->timestamp};
 	struct inject *in;
 
 	if (obj->state == ST_CLOSE || obj->state == ST_SYN_SENT)
 		return 0;
-	if (getsockopt(fd, IPPROTO_TCP, TCP_TIMESTAMP, &probe.timestamp, &len))
-		return err_sys(err, "TCP_TIMESTAMP");
 	if (rst_sock_inject(r, &in, err))
 		return -1;
 	return inject_tcp(in, &src, &dst, &probe, err);

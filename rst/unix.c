@@ -8,7 +8,8 @@
 #include <fcntl.h>
 #include <sys/un.h>
 
-#include "rst/unix_state.h"
+#include "rst/sock.h"
+#include "rst/unix_name.h"
 
 static struct unix_obj *obj_of(const struct rst_apart *a, size_t i)
 {
@@ -18,20 +19,6 @@ static struct unix_obj *obj_of(const struct rst_apart *a, size_t i)
 static size_t index_of(const struct rst_apart *a, uint32_t id)
 {
 	return (size_t)(model_unix(&a->r->m, id) - a->r->m.unixs.at); /* model_validate: it exists */
-}
-
-void rst_unix_free(struct rst_unix_state *s)
-{
-	if (!s)
-		return;
-	for (size_t i = 0; i < s->nr; i++) {
-		if (!s->items[i].handed_out)
-			cleanup_fd(&s->items[i].fd);
-		cleanup_fd(&s->items[i].handle);
-		cleanup_fd(&s->items[i].mate);
-	}
-	free(s->items);
-	free(s);
 }
 
 /* --- making --- */
@@ -56,17 +43,17 @@ static int new_pair(const struct unix_obj *obj, int *ret_a, int *ret_b, struct e
 /* The name that it gave itself. */
 static int bind_own(struct rst_apart *a, size_t i, struct err *err)
 {
-	struct rst_unix *u = &a->r->sock->unixs->items[i];
+	struct rst_unix *u = &a->r->sock->unixs[i];
 	const struct unix_obj *obj = obj_of(a, i);
 
 	if (!obj->name.len_bytes || obj->accepted)
 		return 0;
-	return rst_apart_bind(a, u->fd, &obj->name, obj, &u->handle, err);
+	return rst_unix_name_bind(a, u->fd, &obj->name, obj, &u->handle, err);
 }
 
 static int make_single(struct rst_apart *a, size_t i, struct err *err)
 {
-	struct rst_unix *u = &a->r->sock->unixs->items[i];
+	struct rst_unix *u = &a->r->sock->unixs[i];
 	const struct unix_obj *obj = obj_of(a, i);
 
 	if (new_socket(obj, &u->fd, err) || bind_own(a, i, err))
@@ -97,7 +84,7 @@ static ssize_t find_listener(const struct rst_apart *a, const struct unix_obj *n
 static int connect_to(int fd, int handle, const struct bytes *name, struct err *err)
 {
 	struct sockaddr_un to;
-	unsigned len = rst_apart_address(handle, name, &to);
+	unsigned len = rst_unix_name_address(handle, name, &to);
 
 	if (!len)
 		return err_set(err, ERR_IMAGE, "it is connected to a socket without a name");
@@ -109,10 +96,10 @@ static int accept_named(struct rst_apart *a, const struct unix_obj *named, int c
 {
 	ssize_t at = find_listener(a, named);
 	_fd_ int listener = -1, handle = -1;
-	const struct rst_unix *there = at >= 0 ? &a->r->sock->unixs->items[at] : NULL;
+	const struct rst_unix *there = at >= 0 ? &a->r->sock->unixs[at] : NULL;
 
 	if (!there) {
-		if (new_socket(named, &listener, err) || rst_apart_bind(a, listener, &named->name, NULL, &handle, err))
+		if (new_socket(named, &listener, err) || rst_unix_name_bind(a, listener, &named->name, NULL, &handle, err))
 			return -1;
 		if (listen(listener, 1))
 			return err_sys(err, "listen");
@@ -134,7 +121,7 @@ static int socketpair_as(struct rst_apart *a, const struct unix_obj *obj, int *r
 /* Two ends that are both there. */
 static int make_pair(struct rst_apart *a, size_t i, size_t j, struct err *err)
 {
-	struct rst_unix *items = a->r->sock->unixs->items;
+	struct rst_unix *items = a->r->sock->unixs;
 	size_t named = obj_of(a, i)->accepted ? i : j, client = named == i ? j : i;
 
 	if (obj_of(a, named)->accepted) {
@@ -152,7 +139,7 @@ static int make_pair(struct rst_apart *a, size_t i, size_t j, struct err *err)
 /* One end, and one of ours for the one that is gone. */
 static int make_with_mate(struct rst_apart *a, size_t i, struct err *err)
 {
-	struct rst_unix *u = &a->r->sock->unixs->items[i];
+	struct rst_unix *u = &a->r->sock->unixs[i];
 	const struct unix_obj *obj = obj_of(a, i);
 
 	if (obj->accepted) {
@@ -168,7 +155,7 @@ static int make_with_mate(struct rst_apart *a, size_t i, struct err *err)
 /* A connection that its listener has not accepted yet. */
 static int make_waiting(struct rst_apart *a, size_t listener, size_t i, struct err *err)
 {
-	struct rst_unix *items = a->r->sock->unixs->items;
+	struct rst_unix *items = a->r->sock->unixs;
 	const struct unix_obj *l = obj_of(a, listener), *obj = obj_of(a, i);
 
 	if (items[i].fd >= 0 || obj->state != SOCK_ST_CONNECTED)
@@ -184,7 +171,7 @@ static int make_waiting(struct rst_apart *a, size_t listener, size_t i, struct e
  */
 static int make_datagram(struct rst_apart *a, size_t i, struct err *err)
 {
-	struct rst_unix *items = a->r->sock->unixs->items;
+	struct rst_unix *items = a->r->sock->unixs;
 	const struct unix_obj *obj = obj_of(a, i);
 	size_t peer = obj->peer ? index_of(a, obj->peer) : i;
 
@@ -220,7 +207,7 @@ static int make_connected(struct rst_apart *a, size_t i, struct err *err)
 
 static int settle_one(struct rst_apart *a, size_t i, struct err *err)
 {
-	struct rst_unix *u = &a->r->sock->unixs->items[i];
+	struct rst_unix *u = &a->r->sock->unixs[i];
 	const struct unix_obj *obj = obj_of(a, i);
 
 	if (u->fd < 0)
@@ -230,19 +217,19 @@ static int settle_one(struct rst_apart *a, size_t i, struct err *err)
 	return 0;
 }
 
-static int make_all(struct rst_apart *a, struct err *err)
+int rst_unix_make_all(struct rst_apart *a, struct err *err)
 {
-	const struct rst_unix_state *s = a->r->sock->unixs;
+	const struct rst_sock_state *s = a->r->sock;
 
 	for (int pass = 0; pass < 4; pass++) {
-		for (size_t i = 0; i < s->nr; i++) {
+		for (size_t i = 0; i < s->nr_unixs; i++) {
 			const struct unix_obj *obj = obj_of(a, i);
 			bool connected = obj->type != SOCK_DGRAM && obj->state == SOCK_ST_CONNECTED;
 			int r = 0;
 
-			if (pass == 0 && !connected && s->items[i].fd < 0)
+			if (pass == 0 && !connected && s->unixs[i].fd < 0)
 				r = obj->type == SOCK_DGRAM ? make_datagram(a, i, err) : make_single(a, i, err);
-			else if (pass == 1 && connected && s->items[i].fd < 0)
+			else if (pass == 1 && connected && s->unixs[i].fd < 0)
 				r = make_connected(a, i, err);
 			for (size_t k = 0; pass == 2 && !r && k < obj->pending.nr; k++)
 				r = make_waiting(a, i, index_of(a, obj->pending.at[k]), err);
@@ -257,22 +244,14 @@ static int make_all(struct rst_apart *a, struct err *err)
 
 static int unix_open(struct rst *r, const struct file_obj *f, int *ret_fd, struct err *err)
 {
-	struct rst_sock_state *s = rst_sock_state(r);
 	const struct unix_obj *obj = model_unix(&r->m, f->of);
 	struct rst_unix *u;
 
-	if (!s->unixs) {
-		s->unixs = mem_new(struct rst_unix_state);
-		s->unixs->nr = r->m.unixs.nr;
-		s->unixs->items = mem_alloc((s->unixs->nr + 1) * sizeof(*s->unixs->items));
-		for (size_t i = 0; i < s->unixs->nr; i++)
-			s->unixs->items[i] = (struct rst_unix){.fd = -1, .handle = -1, .mate = -1};
-		if (rst_apart_run(r, make_all, err))
-			return -1;
-	}
+	if (rst_sock_make(r, err))
+		return -1;
 	if (!obj)
 		return err_set(err, ERR_IMAGE, "unix socket %u is not there", f->of);
-	u = &s->unixs->items[obj - r->m.unixs.at];
+	u = &r->sock->unixs[obj - r->m.unixs.at];
 	if (u->handed_out)
 		return err_set(err, ERR_IMAGE, "unix socket %u belongs to two files", f->of);
 	if (fcntl(u->fd, F_SETFL, (int)(f->flags & O_NONBLOCK)))
@@ -300,14 +279,14 @@ static bool others_first(const struct rst_apart *a, size_t i, const bool *done)
 
 static int connect_datagram(struct rst_apart *a, size_t i, struct err *err)
 {
-	struct rst_unix *u = &a->r->sock->unixs->items[i];
+	struct rst_unix *u = &a->r->sock->unixs[i];
 	const struct unix_obj *obj = obj_of(a, i), *peer = obj->peer ? model_unix(&a->r->m, obj->peer) : NULL;
 	const struct sockaddr none = {.sa_family = AF_UNSPEC};
 
 	if (obj->type != SOCK_DGRAM || obj->peer_gone || (obj->peer && u->pair == obj->peer))
 		return 0;
 	if (peer)
-		return connect_to(u->fd, a->r->sock->unixs->items[peer - a->r->m.unixs.at].handle, &peer->name, err);
+		return connect_to(u->fd, a->r->sock->unixs[peer - a->r->m.unixs.at].handle, &peer->name, err);
 	if ((u->pair || u->mate >= 0) && connect(u->fd, &none, sizeof(none)))
 		return err_sys(err, "connect to nobody");
 	return 0;
@@ -335,7 +314,7 @@ static int connect_datagrams(struct rst_apart *a, struct err *err)
 /* A far end that closes with something unread leaves an error (unix_release_sock). */
 static int close_mate(struct rst_apart *a, size_t i, struct err *err)
 {
-	struct rst_unix *u = &a->r->sock->unixs->items[i];
+	struct rst_unix *u = &a->r->sock->unixs[i];
 	const struct unix_obj *obj = obj_of(a, i);
 
 	if (u->mate < 0)
@@ -350,7 +329,7 @@ static int close_mate(struct rst_apart *a, size_t i, struct err *err)
 static int finish_one(struct rst_apart *a, size_t i, struct err *err)
 {
 	static const int how[] = {0, SHUT_RD, SHUT_WR, SHUT_RDWR};
-	struct rst_unix *u = &a->r->sock->unixs->items[i];
+	struct rst_unix *u = &a->r->sock->unixs[i];
 	const struct unix_obj *obj = obj_of(a, i);
 
 	if (close_mate(a, i, err))
@@ -384,7 +363,7 @@ static int connect_all(struct rst_apart *a, struct err *err)
 
 static int unix_connect(struct rst *r, struct err *err)
 {
-	return r->sock && r->sock->unixs ? rst_apart_run(r, connect_all, err) : 0;
+	return r->sock && r->m.unixs.nr ? rst_apart_run(r, connect_all, err) : 0;
 }
 
 const struct rst_file_kind rst_unix_kind = {.kind = FILE_UNIX, .open = unix_open, .connect = unix_connect};

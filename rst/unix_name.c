@@ -4,92 +4,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
-#include <linux/securebits.h>
-#include <pthread.h>
-#include <sched.h>
 #include <sys/mount.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
 
-#include "kernel/netns.h"
-#include "rst/sock.h"
-
 #define NAME_MAX_BYTES sizeof(((struct sockaddr_un *)0)->sun_path)
 
-/* --- the thread --- */
-
-/* System calls as such: glibc's would change the ids of all threads. */
-int rst_apart_become(struct rst_apart *a, uint32_t uid, uint32_t gid, struct err *err)
-{
-	uint32_t host_uid = a->r->run.uid_base + uid, host_gid = a->r->run.uid_base + gid;
-
-	if (host_uid == a->euid && host_gid == a->egid)
-		return 0;
-	if (syscall(SYS_setresgid, -1, host_gid, -1) || syscall(SYS_setresuid, -1, host_uid, -1))
-		return err_sys(err, "ids of a socket's owner");
-	a->euid = host_uid;
-	a->egid = host_gid;
-	return 0;
-}
-
-static int set_apart(struct rst_apart *a, struct err *err)
-{
-	int bits = prctl(PR_GET_SECUREBITS);
-
-	if (unshare(CLONE_FS))
-		return err_sys(err, "unshare");
-	a->host_root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (a->host_root_fd < 0)
-		return err_sys(err, "/");
-	/* root's capabilities with the ids of the VE: only those can own files there */
-	if (bits < 0 || prctl(PR_SET_SECUREBITS, bits | SECBIT_NO_SETUID_FIXUP))
-		return err_sys(err, "PR_SET_SECUREBITS");
-	return rst_apart_become(a, 0, 0, err);
-}
-
-struct job {
-	struct rst *r;
-	int (*fn)(struct rst_apart *a, struct err *err);
-	struct err *err;
-	int result;
-};
-
-static void *thread_main(void *arg)
-{
-	struct job *job = arg;
-	struct rst_apart a = {.r = job->r, .host_root_fd = -1, .tmpfs_fd = -1, .euid = UINT32_MAX, .egid = UINT32_MAX};
-	_netns_ struct netns_scope scope;
-
-	job->result = -1;
-	if (!netns_enter(&scope, job->r->run.netns_fd, job->err) && !set_apart(&a, job->err))
-		job->result = job->fn(&a, job->err);
-	cleanup_fd(&a.host_root_fd);
-	cleanup_fd(&a.tmpfs_fd);
-	return NULL;
-}
-
-int rst_apart_run(struct rst *r, int (*fn)(struct rst_apart *a, struct err *err), struct err *err)
-{
-	struct job job = {r, fn, err, -1};
-	int dumpable = prctl(PR_GET_DUMPABLE);
-	pthread_t thread;
-
-	errno = pthread_create(&thread, NULL, thread_main, &job);
-	if (errno)
-		return err_sys(err, "thread");
-	pthread_join(thread, NULL);
-	/* kernel/cred.c, commit_creds: a change of ids takes it from the whole process */
-	if (dumpable == 1)
-		prctl(PR_SET_DUMPABLE, 1);
-	return job.result;
-}
-
-/* --- names --- */
-
-unsigned rst_apart_address(int handle, const struct bytes *name, struct sockaddr_un *ret)
+unsigned rst_unix_name_address(int handle, const struct bytes *name, struct sockaddr_un *ret)
 {
 	*ret = (struct sockaddr_un){.sun_family = AF_UNIX};
 	if (handle >= 0) {
@@ -149,7 +72,7 @@ static int bind_here(struct rst_apart *a, int fd, const char *name, const struct
 	uint32_t uid = obj ? obj->uid : 0, gid = obj ? obj->gid : 0;
 
 	memcpy(addr.sun_path, name, len);
-	/* mode and owner as bind makes them: 0777 without the umask, the thread's ids (unix_bind_bsd) */
+	/* mode and owner as bind makes them: 0777 without the umask, the process's ids (unix_bind_bsd) */
 	umask(obj ? ~obj->mode & 0777 : 0);
 	if (rst_apart_become(a, uid, gid, err))
 		return -1;
@@ -210,7 +133,7 @@ static int bind_file(struct rst_apart *a, int fd, const char *name, const struct
 	return r;
 }
 
-int rst_apart_bind(struct rst_apart *a, int fd, const struct bytes *name, const struct unix_obj *obj, int *ret_handle,
+int rst_unix_name_bind(struct rst_apart *a, int fd, const struct bytes *name, const struct unix_obj *obj, int *ret_handle,
 		   struct err *err)
 {
 	char text[NAME_MAX_BYTES + 1] = "";
@@ -221,7 +144,7 @@ int rst_apart_bind(struct rst_apart *a, int fd, const struct bytes *name, const 
 	if (!name->len_bytes || name->len_bytes > NAME_MAX_BYTES || (obj && obj->path && obj->path[0] != '/'))
 		return err_set(err, ERR_IMAGE, "name of a unix socket");
 	if (!name->at[0]) {
-		len = rst_apart_address(-1, name, &addr);
+		len = rst_unix_name_address(-1, name, &addr);
 		return bind(fd, (struct sockaddr *)&addr, len) ? err_sys(err, "binding to @%.*s", (int)name->len_bytes - 1,
 									  (const char *)name->at + 1)
 							       : 0;

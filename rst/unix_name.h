@@ -7,32 +7,18 @@
 #ifndef VERST_RST_UNIX_NAME_H
 #define VERST_RST_UNIX_NAME_H
 
-#include "rst/rst.h"
+#include <sys/un.h>
 
-/* The thread that works on names: root and working directory of its own, ids that come and go, capabilities that stay. */
-struct rst_apart {
-	struct rst *r;
-	int host_root_fd;
-	int tmpfs_fd; /* of nobody's tree, for files that are gone; -1: not made yet */
-	uint32_t euid, egid;
-	unsigned nr_scratch;
-};
-
-/* Runs fn in a thread apart, in the VE's network namespace. */
-int rst_apart_run(struct rst *r, int (*fn)(struct rst_apart *a, struct err *err), struct err *err);
-
-/* Who it is from here on, for SO_PEERCRED of what it connects: ids of the VE. */
-int rst_apart_become(struct rst_apart *a, uint32_t uid, uint32_t gid, struct err *err);
+#include "rst/apart.h"
 
 /*
  * Binds. `file` is where the socket file is to be in the VE's root (owner and mode from obj), or NULL: nowhere. *ret_handle
- * becomes a descriptor by which the file can be reached (rst_apart_address), -1 for an abstract name.
+ * becomes a descriptor by which the file can be reached (rst_unix_name_address), -1 for an abstract name.
  */
-int rst_apart_bind(struct rst_apart *a, int fd, const struct bytes *name, const struct unix_obj *obj, int *ret_handle,
+int rst_unix_name_bind(struct rst_apart *a, int fd, const struct bytes *name, const struct unix_obj *obj, int *ret_handle,
 		   struct err *err);
 
 /* The address that leads to a socket: by its handle, or its abstract name. 0: it has none. */
-struct sockaddr_un;
-unsigned rst_apart_address(int handle, const struct bytes *name, struct sockaddr_un *ret);
+unsigned rst_unix_name_address(int handle, const struct bytes *name, struct sockaddr_un *ret);
 
 #endif

@@ -4,7 +4,8 @@
 #include <limits.h>
 #include <sys/un.h>
 
-#include "rst/unix_state.h"
+#include "rst/sock.h"
+#include "rst/unix_name.h"
 
 #define FILES_MAX 253 /* SCM_MAX_FD */
 
@@ -106,7 +107,7 @@ static int stand_in(struct rst_apart *a, const struct bytes *name, int *ret_fd, 
 
 	if (fd < 0)
 		return err_sys(err, "socket");
-	if (name->len_bytes && rst_apart_bind(a, fd, name, NULL, &handle, err))
+	if (name->len_bytes && rst_unix_name_bind(a, fd, name, NULL, &handle, err))
 		return -1;
 	*ret_fd = fd_take(&fd);
 	return 0;
@@ -120,7 +121,7 @@ static int fill_by_mate(struct rst_apart *a, const struct unix_obj *obj, const s
 	if (from->len_bytes && !obj->queue.at[0].from_unix) {
 		_fd_ int handle = -1;
 
-		if (rst_apart_bind(a, u->mate, from, NULL, &handle, err))
+		if (rst_unix_name_bind(a, u->mate, from, NULL, &handle, err))
 			return -1;
 	}
 	return fill_connected(a, obj, u->mate, err);
@@ -129,9 +130,9 @@ static int fill_by_mate(struct rst_apart *a, const struct unix_obj *obj, const s
 /* Datagrams to a named socket, each from its sender. */
 static int fill_by_name(struct rst_apart *a, const struct unix_obj *obj, const struct rst_unix *u, struct err *err)
 {
-	const struct rst_unix_state *s = a->r->sock->unixs;
+	const struct rst_sock_state *s = a->r->sock;
 	struct sockaddr_un to;
-	unsigned to_len = rst_apart_address(u->handle, &obj->name, &to);
+	unsigned to_len = rst_unix_name_address(u->handle, &obj->name, &to);
 
 	if (!to_len)
 		return err_set(err, ERR_IMAGE, "datagrams wait in a socket that nobody could send to");
@@ -139,7 +140,7 @@ static int fill_by_name(struct rst_apart *a, const struct unix_obj *obj, const s
 		_fd_ int other = -1;
 		const struct unix_obj *from = p->from_unix ? model_unix(&a->r->m, p->from_unix) : NULL;
 		const sock_packet_vec one = {p, 1, 1};
-		int sender = from && from->type == SOCK_DGRAM ? s->items[from - a->r->m.unixs.at].fd : -1;
+		int sender = from && from->type == SOCK_DGRAM ? s->unixs[from - a->r->m.unixs.at].fd : -1;
 
 		if (sender < 0) {
 			if (stand_in(a, &p->from, &other, err))
@@ -154,16 +155,16 @@ static int fill_by_name(struct rst_apart *a, const struct unix_obj *obj, const s
 
 int rst_unix_fill(struct rst_apart *a, size_t i, struct err *err)
 {
-	const struct rst_unix_state *s = a->r->sock->unixs;
+	const struct rst_sock_state *s = a->r->sock;
 	const struct unix_obj *obj = &a->r->m.unixs.at[i];
-	const struct rst_unix *u = &s->items[i];
+	const struct rst_unix *u = &s->unixs[i];
 
 	if (!obj->queue.nr)
 		return 0;
 	if (u->mate >= 0)
 		return obj->type == SOCK_DGRAM ? fill_by_mate(a, obj, u, err) : fill_connected(a, obj, u->mate, err);
 	if (u->pair)
-		return fill_connected(a, obj, s->items[model_unix(&a->r->m, u->pair) - a->r->m.unixs.at].fd, err);
+		return fill_connected(a, obj, s->unixs[model_unix(&a->r->m, u->pair) - a->r->m.unixs.at].fd, err);
 	if (obj->type == SOCK_DGRAM)
 		return fill_by_name(a, obj, u, err);
 	return err_set(err, ERR_IMAGE, "its queue is not empty, and it is not connected");

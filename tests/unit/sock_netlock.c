@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <criterion/criterion.h>
+#include <fcntl.h>
 #include <poll.h>
+#include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "kernel/netlock.h"
+#include "lib/lib.h"
 #include "tests/unit/sock_net.h"
 
 static bool arrives(int fd)
@@ -105,6 +109,45 @@ Test(sock_netlock, no_reset_goes_out)
 	netlock_free(lock);
 	struct pollfd p = {listener, POLLIN, 0};
 	cr_expect_eq(poll(&p, 1, 5000), 1);
+}
+
+/* Where the kernel has no netfilter programs: what the sockets of a cgroup send and get. */
+Test(sock_netlock, by_cgroup)
+{
+	char dir[64], procs[80];
+	struct err err = ERR_INIT;
+	struct netlock *lock = NULL;
+	struct net net;
+
+	snprintf(dir, sizeof(dir), "/sys/fs/cgroup/unified/sk-lock-%d", getpid());
+	if (mkdir(dir, 0755))
+		cr_skip_test("no cgroup v2 at /sys/fs/cgroup/unified");
+	snprintf(procs, sizeof(procs), "%s/cgroup.procs", dir);
+	net_make(&net);
+	int cgroup_fd = open(dir, O_RDONLY | O_DIRECTORY);
+	int out = udp_at(net.peer_fd, NET_PEER, 1000), old = udp_at(net.ve_fd, NET_VE, 2000);
+	cr_assert_eq(io_write_file(AT_FDCWD, procs, "0", &err), 0, "%s", err.msg);
+	int in = udp_at(net.ve_fd, NET_VE, 2001);
+	cr_assert_eq(netlock_prepare(-1, cgroup_fd, &lock, &err), 0, "%s", err.msg);
+	for (int locked = 0; locked < 3; locked++) { /* before, while, after */
+		if (locked == 1)
+			cr_assert_eq(netlock_take(lock, &err), 0, "%s", err.msg);
+		else
+			netlock_release(lock);
+		send_to(out, NET_VE, 2001);
+		cr_expect_eq(arrives(in), locked != 1);
+		drain(in);
+		send_to(in, NET_PEER, 1000);
+		cr_expect_eq(arrives(out), locked != 1);
+		drain(out);
+		send_to(out, NET_VE, 2000);
+		cr_expect(arrives(old), "of another cgroup");
+		drain(old);
+	}
+	netlock_free(lock);
+	close(in);
+	cr_assert_eq(io_write_file(AT_FDCWD, "/sys/fs/cgroup/unified/cgroup.procs", "0", &err), 0, "%s", err.msg);
+	cr_expect_eq(rmdir(dir), 0);
 }
 
 Test(sock_netlock, cost)
