@@ -103,6 +103,47 @@ Test(remote_kill, registers_survive_a_killed_tracer)
 	}
 }
 
+static void look_at_wide_registers(struct shared *s)
+{
+	struct wide_file in = {0}, out = {0};
+	bool tiles = s->value[4];
+	uint8_t *p = (uint8_t *)&in;
+
+	if (!wide_registers_work(tiles))
+		_exit(77);
+	for (size_t i = 0; i < (tiles ? sizeof(in) : offsetof(struct wide_file, tile)); i++)
+		p[i] = i * 7 + i / 251;
+	in.mask[0] = 0; /* of no use as a mask */
+	atomic_store(&s->ready, 1);
+	spin_with_wide_registers(&in, &out, &s->go, tiles);
+	_exit(memcmp(&in, &out, sizeof(in)) != 0);
+}
+
+Test(remote_kill, wide_registers_survive_a_killed_tracer)
+{
+	int nr = 0;
+
+	for (int tiles = 0; tiles < 2; tiles++) {
+		struct shared *s = shared_new();
+		int status;
+		pid_t pid;
+
+		cr_assert_eq(pipe(trace_fds), 0);
+		s->value[4] = tiles;
+		pid = victim(look_at_wide_registers, s);
+		sleep_ms(50);
+		if (waitpid(pid, &status, WNOHANG) == pid) {
+			cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 77);
+			continue;
+		}
+		die_in_long_batch(pid, 0);
+		atomic_store(&s->go, 1);
+		assert_exit(pid, 0);
+		nr++;
+	}
+	cr_log_info("%s", nr == 2 ? "AVX-512 and AMX" : nr ? "AVX-512" : "none on this CPU");
+}
+
 static void do_nanosleep(struct shared *s)
 {
 	struct timespec ts = {0, 300000000};

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "tests/unit/remote_victim.h"
 
+#include <cpuid.h>
+
 /* clang-format off */
 __asm__(".text\n"
 	".globl spin_with_registers\n"
@@ -96,3 +98,61 @@ __asm__(".section .rodata\n"
 	"	syscall\n"
 	"born_program_end:\n"
 	".text\n");
+
+#define ARCH_REQ_XCOMP_PERM 0x1023
+#define TILE_DATA	    18
+
+bool wide_registers_work(bool tiles)
+{
+	unsigned a, b, c, d;
+
+	if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw"))
+		return false;
+	if (!tiles)
+		return true;
+	return __get_cpuid_count(7, 0, &a, &b, &c, &d) && d >> 24 & 1 &&
+	       syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, TILE_DATA) == 0;
+}
+
+static const struct {
+	uint8_t palette, start, pad[14];
+	uint16_t row_bytes[16];
+	uint8_t rows[16];
+} tile_config __attribute__((aligned(64))) = {.palette = 1, .row_bytes = {64}, .rows = {16}};
+
+static void load_tile(const void *from)
+{
+	__asm__ volatile("ldtilecfg %0\n\ttileloadd (%1,%2,1), %%tmm0" ::"m"(tile_config), "r"(from), "r"(64L));
+}
+
+static void store_tile(void *to)
+{
+	__asm__ volatile("tilestored %%tmm0, (%0,%1,1)\n\ttilerelease" ::"r"(to), "r"(64L) : "memory");
+}
+
+void spin_with_wide_registers(const struct wide_file *in, struct wide_file *out, atomic_int *go, bool tiles)
+{
+	if (tiles)
+		load_tile(in->tile);
+	__asm__ volatile(
+		".irp n,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31\n"
+		"	vmovdqu64 64*\\n(%0), %%zmm\\n\n"
+		".endr\n"
+		".irp n,1,2,3,4,5,6,7\n"
+		"	kmovq 2048+8*\\n(%0), %%k\\n\n"
+		".endr\n"
+		"1:	pause\n"
+		"	cmpl $0, (%2)\n"
+		"	je 1b\n"
+		".irp n,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31\n"
+		"	vmovdqu64 %%zmm\\n, 64*\\n(%1)\n"
+		".endr\n"
+		".irp n,1,2,3,4,5,6,7\n"
+		"	kmovq %%k\\n, 2048+8*\\n(%1)\n"
+		".endr\n"
+		"	vzeroupper\n" ::"r"(in),
+		"r"(out), "r"(go)
+		: "memory", "cc");
+	if (tiles)
+		store_tile(out->tile);
+}

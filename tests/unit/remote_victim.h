@@ -136,6 +136,15 @@ struct reg_file {
 /* Loads `in`, spins until *go, stores to `out`. */
 void spin_with_registers(const struct reg_file *in, struct reg_file *out, atomic_int *go);
 
+/* The same with what only some CPUs have: zmm0-31 and k1-7 (AVX-512), and tile 0 (AMX) if `tiles`. */
+struct wide_file {
+	uint8_t zmm[32][64];
+	uint64_t mask[8];
+	uint8_t tile[16][64];
+};
+bool wide_registers_work(bool tiles); /* also asks the kernel for the use of tiles */
+void spin_with_wide_registers(const struct wide_file *in, struct wide_file *out, atomic_int *go, bool tiles);
+
 /* Registers a critical section in *rseq, sets *ready and spins in it; returns by way of spin_in_rseq_abort.
  */
 void spin_in_rseq(void *rseq, atomic_int *ready);
