@@ -45,11 +45,11 @@ struct supervisor {
 	struct client clients[MAX_CLIENTS];
 	size_t nr_clients;
 	int signal_fd;
-	bool on_its_own; /* the starter is no longer needed */
-	bool ending;	 /* the VE is to be ended */
-	bool remove;	 /* and its config and private area */
-	bool reboot;	 /* init asked for it */
-	bool in_doubt;	 /* a commit's holder died: `verst recover` is to find out */
+	bool on_its_own;	 /* the starter is no longer needed */
+	bool ending;		 /* the VE is to be ended */
+	bool remove;		 /* and its config and private area */
+	bool reboot;		 /* init asked for it */
+	bool in_doubt;		 /* a commit's holder died: `verst recover` is to find out */
 	struct netlock *netlock; /* taken while a commit's lease is held, or was broken; NULL: not prepared */
 	pid_t recover_pid;
 	int recover_wait_ms;
@@ -94,7 +94,8 @@ static void lease_broke(struct supervisor *s, uint32_t flags)
 	}
 }
 
-/* The child: the same program as ours, as the node's own command line. */
+/* Our own program if that is the command line (it may be newer than what PATH has, and deleted), else the
+ * installed one. */
 static void exec_verst(const struct supervisor *s, const char *command)
 {
 	const struct ve *ve = s->launch.ve;
@@ -102,12 +103,17 @@ static void exec_verst(const struct supervisor *s, const char *command)
 	char *argv[] = {
 		"verst", "--root", ve->node->root[0] ? ve->node->root : "/", (char *)(uintptr_t)command,
 		id,	 NULL};
+	char self[PATH_MAX];
 	sigset_t none;
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	snprintf(id, sizeof(id), "%u", ve->id);
-	execv("/proc/self/exe", argv);
+	self[n > 0 ? n : 0] = 0;
+	if (strrchr(self, '/') && !strncmp(strrchr(self, '/'), "/verst", 6))
+		execv("/proc/self/exe", argv);
+	execvp("verst", argv);
 	_exit(127);
 }
 
@@ -173,8 +179,8 @@ static int prepare_netlock(struct supervisor *s, struct err *err)
 }
 
 /*
- * The holder has a lock of its own, that goes when it dies. The VE would stand still then with its sockets on the network:
- * they would acknowledge bytes that nobody reads and that the VE at the other node never gets.
+ * The holder has a lock of its own, that goes when it dies. The VE would stand still then with its sockets on
+ * the network: they would acknowledge bytes that nobody reads and that the VE at the other node never gets.
  */
 static int lock_network(struct supervisor *s, struct err *err)
 {
