@@ -264,7 +264,8 @@ int ptydata_put(int master, int slave, const struct buf *to_slave, const struct 
 
 	if (remember(master, slave, &s, err))
 		return -1;
-	t = raw(&s.t);
+	t = s.t;
+	t.c_oflag = 0; /* and no change of ICANON, which would make one line of the input */
 	ret = set_raw(&s, err);
 	/* the unfinished line's echo must find the way to the master empty, so input goes first */
 	if (!ret && to_slave->len_bytes && is_canonical(&s.t))

@@ -126,6 +126,17 @@ static int put_data(const struct rst_tty *t, const struct tty_obj *obj, struct e
 	return obj->stopped ? ptydata_stop(t->master, t->slave, err) : 0;
 }
 
+/* Not with O_CLOEXEC: it would stay among the flags of the file (drivers/tty/pty.c ptm_open_peer) and F_GETFL
+ * tell of it. */
+static int open_slave(int master, int flags)
+{
+	int fd = ioctl(master, TIOCGPTPEER, flags | O_NOCTTY);
+
+	if (fd >= 0)
+		fcntl(fd, F_SETFD, FD_CLOEXEC);
+	return fd;
+}
+
 /* Opens the slave, unless it never was: that would be seen at the master. */
 static int set_up_pair(struct rst *r, struct rst_tty *t, const struct tty_obj *obj, struct err *err)
 {
@@ -134,7 +145,7 @@ static int set_up_pair(struct rst *r, struct rst_tty *t, const struct tty_obj *o
 	if (obj->has_slave || obj->slave_closed) {
 		if (ioctl(t->master, TIOCSPTLCK, &locked))
 			return err_sys(err, "unlock");
-		t->slave = ioctl(t->master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+		t->slave = open_slave(t->master, O_RDWR);
 		if (t->slave < 0)
 			return err_sys(err, "slave");
 		if (fchown(t->slave, r->run.uid_base + MIN(obj->uid, 65535u),
@@ -194,8 +205,7 @@ static int tty_open(struct rst *r, const struct file_obj *f, int *ret_fd, struct
 	    (t->master < 0 || t->master_given)) /* every open(2) of ptmx is another terminal */
 		return err_set(err, ERR_IMAGE, "a terminal's master that cannot be open%s",
 			       t->master_given ? " twice" : "");
-	fd = f->tty_master ? fcntl(t->master, F_DUPFD_CLOEXEC, 0)
-			   : ioctl(t->master, TIOCGPTPEER, flags | O_NOCTTY | O_CLOEXEC);
+	fd = f->tty_master ? fcntl(t->master, F_DUPFD_CLOEXEC, 0) : open_slave(t->master, flags);
 	if (fd < 0)
 		return err_sys(err, "terminal");
 	t->master_given |= f->tty_master;
