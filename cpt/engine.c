@@ -416,10 +416,15 @@ void verst_dump_abort(struct verst_dump *d)
 		log_warn("%s", err.msg);
 }
 
-/* A tracee's death is first reported to its tracer; only then do its parent and the supervisor hear of it. */
+/*
+ * A tracee's death is first reported to its tracer; only then do its parent and the supervisor hear of it. Children come
+ * first: init does not end before all others are gone (zap_pid_ns_processes).
+ */
 static void reap_tracees(struct cpt *c)
 {
-	vec_each(t, &c->tasks) {
+	for (size_t k = c->tasks.nr; k-- > 0;) {
+		const struct cpt_task *t = &c->tasks.at[k];
+
 		for (size_t i = t->threads.nr; i-- > 0;) {
 			int status;
 

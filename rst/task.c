@@ -54,7 +54,7 @@ static void add_actions(struct remote_batch *b, const struct sighand_obj *hand)
 		const struct sigaction_obj *a = &hand->actions[s - 1];
 		struct kabi_sigaction k = {a->handler, a->flags, a->restorer, a->mask};
 
-		if (s == SIGKILL || s == SIGSTOP || (!a->handler && !a->flags && !a->mask))
+		if (s == SIGKILL || s == SIGSTOP)
 			continue;
 		remote_call(b, "rt_sigaction", 0, SYS_rt_sigaction, ra_num(s), ra_data(remote_batch_data(b, &k, sizeof(k))),
 			    ra_num(0), ra_num(8));
