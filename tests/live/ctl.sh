@@ -10,8 +10,9 @@ shift
 
 # every process of a program, by its environment: sessions and parents are what some programs play with
 kill_program() {
-	for p in /proc/[0-9]*; do
-		{ tr '\0' '\n' <"$p/environ"; } 2>/dev/null | grep -qx "LIVE_NAME=$1" && kill -KILL "${p#/proc/}" 2>/dev/null
+	for p in $(grep -lF "LIVE_NAME=<$1>" /proc/[0-9]*/environ 2>/dev/null); do
+		p=${p#/proc/}
+		kill -KILL "${p%/environ}" 2>/dev/null
 	done
 }
 
@@ -27,12 +28,37 @@ wait_for() {
 	done
 }
 
+sabotage_all() {
+	n=$1
+	nr=0
+	while :; do
+		nr=$((nr + 1))
+		rm -f "$n.ready" "$n.result" "$n.fail" "$n.go"
+		LIVE_NAME="<$n>" LIVE_SABOTAGE=$nr setsid timeout -s KILL 8 "./$n" </dev/null >"$n.out" 2>&1
+		result=$(cat "$n.result" 2>/dev/null || echo "FAIL died")
+		kill_program "$n"
+		case $result in
+		none | skip*) break ;;
+		"FAIL setup"*)
+			echo "$n FAIL sabotage $nr: $result"
+			return
+			;;
+		FAIL*) ;;
+		*)
+			echo "$n FAIL sabotage $nr was not noticed"
+			return
+			;;
+		esac
+	done
+	echo "$n sabotages $((nr - 1))"
+}
+
 case $command in
 start) # prints a line for each that did not get ready
 	rm -rf -- *.ready *.result *.fail *.out go
 	ready=
 	for n; do
-		LIVE_NAME=$n setsid "./$n" </dev/null >"$n.out" 2>&1 &
+		LIVE_NAME="<$n>" setsid "./$n" </dev/null >"$n.out" 2>&1 &
 		ready="$ready $n.ready"
 	done
 	# a program may end before it is ready: then it has a result
@@ -64,25 +90,11 @@ drop)
 		kill_program "$n"
 	done
 	;;
-sabotage) # each program under each of its sabotages: prints those that did not notice
+sabotage) # each program under each of its sabotages: prints those that did not notice. The programs side by side.
 	for n; do
-		nr=0
-		while :; do
-			nr=$((nr + 1))
-			rm -f "$n.ready" "$n.result" "$n.fail" "$n.go"
-			LIVE_NAME=$n LIVE_SABOTAGE=$nr setsid timeout -s KILL 20 "./$n" </dev/null >"$n.out" 2>&1
-			result=$(cat "$n.result" 2>/dev/null || echo "FAIL died")
-			kill_program "$n"
-			[ "$result" != none ] || break
-			case $result in
-			skip*) break ;;
-			"FAIL setup"*) echo "$n FAIL sabotage $nr: $result"; break ;;
-			FAIL*) ;;
-			*) echo "$n FAIL sabotage $nr was not noticed" ;;
-			esac
-		done
-		echo "$n sabotages $((nr - 1))"
+		sabotage_all "$n" &
 	done
+	wait
 	;;
 esac
 exit 0
