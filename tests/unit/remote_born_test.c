@@ -2,6 +2,7 @@
 /* Tasks that are built: from a stub to a tree of processes that runs. */
 #include <fcntl.h>
 #include <linux/sched.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "model/regs.h"
@@ -131,6 +132,7 @@ Test(remote_born, a_tree_is_built_and_runs)
 {
 	struct regs_obj regs = {0};
 	struct remote *r[4];
+	size_t nr_maps;
 	char line[512];
 	pid_t pid;
 
@@ -148,8 +150,8 @@ Test(remote_born, a_tree_is_built_and_runs)
 	start(r[2], &regs, 2, DATA_END - 0x2000);
 	start(r[1], &regs, 1, DATA_END - 0x1000);
 	start(r[0], &regs, 0, DATA_END);
-	cr_assert_eq(maps_of(pid, line, sizeof(line)), 5, "%s",
-		     line);		/* code, data, vdso, vvar, vvar_vclock */
+	nr_maps = maps_of(pid, line, sizeof(line)); /* code, data, vdso, vvar, on newer kernels vvar_vclock */
+	cr_assert(nr_maps == 4 || nr_maps == 5, "%zu: %s", nr_maps, line);
 	ok(remote_release(r[3], &why)); /* has the wrong id: exits with 99 at once */
 	sleep_ms(50);
 	ok(remote_release_all(r, 3, &why));
@@ -223,15 +225,23 @@ Test(remote_born, all_dies_with_the_builder)
 Test(remote_born, descriptors_arrive)
 {
 	static const size_t counts[] = {1, 253, 254, 600, 9000};
-	pid_t pid = victim(stub, shared_new());
+	struct rlimit limit;
 	struct remote *r;
+	pid_t pid;
 
+	getrlimit(RLIMIT_NOFILE, &limit);
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+	pid = victim(stub, shared_new());
 	sleep_ms(20);
 	r = seize_stub(pid);
 	for (size_t k = 0; k < ARRAY_LEN(counts); k++) {
 		int fds[9000], got[9000], one = memfd_create("one", 0), two = memfd_create("two", 0);
-		struct remote_batch *b = remote_batch_new();
+		struct remote_batch *b;
 
+		if (counts[k] + 10 > limit.rlim_cur)
+			continue;
+		b = remote_batch_new();
 		for (size_t i = 0; i < counts[k]; i++)
 			fds[i] = i % 3 ? one : two;
 		ok(remote_send_fds(r, fds, counts[k], got, &why));
