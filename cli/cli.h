@@ -37,6 +37,12 @@ struct cli_texts {
 	size_t nr, cap;
 };
 
+static inline void cli_texts_free(struct cli_texts *texts)
+{
+	vec_free(texts);
+}
+#define _texts_ _cleanup_(cli_texts_free)
+
 struct cli_option {
 	const char *name; /* without -- */
 	char letter;	  /* or 0 */

@@ -52,14 +52,13 @@ static int run_in(struct cli *cli, const char *ve, const char *const *argv, stru
 
 static int run_exec(struct cli *cli, int argc, char **argv, struct err *err)
 {
-	struct cli_texts args;
+	_texts_ struct cli_texts args = {0};
 	int r = cli_parse(cli, argc, argv, NULL, 0, 2, -1, 1, &args, err);
 
 	if (r)
 		return r < 0 ? -1 : 0;
 	vec_push(&args, NULL);
 	r = run_in(cli, args.at[0], args.at + 1, err);
-	vec_free(&args);
 	return r;
 }
 
@@ -74,13 +73,12 @@ const struct cli_command cli_exec = {
 
 static int run_enter(struct cli *cli, int argc, char **argv, struct err *err)
 {
-	struct cli_texts args;
+	_texts_ struct cli_texts args = {0};
 	int r = cli_parse(cli, argc, argv, NULL, 0, 1, 1, -1, &args, err);
 
 	if (r)
 		return r < 0 ? -1 : 0;
 	r = run_in(cli, args.at[0], NULL, err);
-	vec_free(&args);
 	return r;
 }
 
@@ -94,7 +92,7 @@ const struct cli_command cli_enter = {
 static int run_console(struct cli *cli, int argc, char **argv, struct err *err)
 {
 	struct relay relay = {.errors = -1, .done_fd = -1, .escape = 033};
-	struct cli_texts args;
+	_texts_ struct cli_texts args = {0};
 	struct verst *v;
 	int r = cli_parse(cli, argc, argv, NULL, 0, 1, 1, -1, &args, err);
 	_fd_ int fd = -1;
@@ -105,7 +103,6 @@ static int run_console(struct cli *cli, int argc, char **argv, struct err *err)
 		return -1;
 	r = verst_console(v, args.at[0], &fd, err);
 	verst_close(v);
-	vec_free(&args);
 	if (r)
 		return -1;
 	if (isatty(STDIN_FILENO))

@@ -11,7 +11,7 @@ static int parse_id(const char *text, unsigned *ret, struct err *err)
 	char *end;
 	unsigned long id = strtoul(text, &end, 10);
 
-	if (*text < '0' || *text > '9' || *end || id > 0x7fffffff)
+	if (*text < '0' || *text > '9' || *end || !id || id > 0x7fffffff)
 		return err_set(err, ERR_VALUE, "'%s' is no VE id", text);
 	*ret = (unsigned)id;
 	return 0;
@@ -20,7 +20,7 @@ static int parse_id(const char *text, unsigned *ret, struct err *err)
 static int run_create(struct cli *cli, int argc, char **argv, struct err *err)
 {
 	struct verst_create_opts opts = {0};
-	struct cli_texts ips = {0}, args;
+	_texts_ struct cli_texts ips = {0}, args = {0};
 	const struct cli_option options[] = {
 		{"template", 't', CLI_TEXT, &opts.template_name},
 		{"ostemplate", 0, CLI_TEXT, &opts.template_name},
@@ -39,8 +39,6 @@ static int run_create(struct cli *cli, int argc, char **argv, struct err *err)
 		return err_set(err, ERR_USAGE, "--template is missing (verst template list)");
 	if (parse_id(args.at[0], &id, err) || cli_open(cli, &v, err))
 		return -1;
-	if (!id)
-		return err_set(err, ERR_VALUE, "0 is no VE id");
 	opts.ips = ips.at;
 	opts.nr_ips = ips.nr;
 	r = verst_create(v, id, &opts, &id, err);
@@ -66,13 +64,12 @@ const struct cli_command cli_create = {
 static int with_ve(struct cli *cli, int argc, char **argv, const struct cli_option *options,
 		   size_t nr_options, struct verst **ret_v, const char **ret_ve, struct err *err)
 {
-	struct cli_texts args;
+	_texts_ struct cli_texts args = {0};
 	int r = cli_parse(cli, argc, argv, options, nr_options, 1, 1, -1, &args, err);
 
 	if (r)
 		return r;
 	*ret_ve = args.at[0];
-	vec_free(&args);
 	return cli_open(cli, ret_v, err);
 }
 
@@ -200,7 +197,7 @@ static int run_set(struct cli *cli, int argc, char **argv, struct err *err)
 {
 	const char *hostname = NULL, *name = NULL, *nameserver = NULL, *search = NULL, *description = NULL,
 		   *onboot = NULL, *timeout = NULL, *ve;
-	struct cli_texts add = {0}, del = {0};
+	_texts_ struct cli_texts add = {0}, del = {0};
 	bool save = false;
 	const struct cli_option options[] = {
 		{"ip", 0, CLI_LIST, &add},
@@ -237,8 +234,6 @@ static int run_set(struct cli *cli, int argc, char **argv, struct err *err)
 	if (!r)
 		cli_say(cli, save ? "VE %s: saved" : "VE %s: set, not saved (--save)", ve);
 	vec_free(&changes);
-	vec_free(&add);
-	vec_free(&del);
 	verst_close(v);
 	return r;
 }

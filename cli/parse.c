@@ -70,8 +70,8 @@ static int check_count(const struct cli *cli, const struct cli_texts *args, int 
 	return 0;
 }
 
-int cli_parse(struct cli *cli, int argc, char **argv, const struct cli_option *options, size_t nr_options,
-	      int min, int max, int rest, struct cli_texts *args, struct err *err)
+static int parse(struct cli *cli, int argc, char **argv, const struct cli_option *options, size_t nr_options,
+		 int min, int max, int rest, struct cli_texts *args, struct err *err)
 {
 	bool verbose = false;
 	const struct cli_option general[] = {
@@ -110,4 +110,14 @@ int cli_parse(struct cli *cli, int argc, char **argv, const struct cli_option *o
 		return 1;
 	}
 	return check_count(cli, args, min, max, err);
+}
+
+int cli_parse(struct cli *cli, int argc, char **argv, const struct cli_option *options, size_t nr_options,
+	      int min, int max, int rest, struct cli_texts *args, struct err *err)
+{
+	int r = parse(cli, argc, argv, options, nr_options, min, max, rest, args, err);
+
+	if (r)
+		vec_free(args);
+	return r;
 }

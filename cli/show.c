@@ -37,7 +37,7 @@ static void print_json(json_object *o)
 static int run_status(struct cli *cli, int argc, char **argv, struct err *err)
 {
 	struct verst_status s;
-	struct cli_texts args;
+	_texts_ struct cli_texts args = {0};
 	struct verst *v;
 	int r = cli_parse(cli, argc, argv, NULL, 0, 1, 1, -1, &args, err);
 
@@ -56,7 +56,6 @@ static int run_status(struct cli *cli, int argc, char **argv, struct err *err)
 		       s.mounted ? "mounted" : "unmounted", s.running ? "running" : "down",
 		       s.frozen ? " suspended" : "");
 	verst_status_free(&s);
-	vec_free(&args);
 	return 0;
 }
 
@@ -86,7 +85,7 @@ static void print_table(const struct verst_status *list, size_t nr, bool all)
 static int run_list(struct cli *cli, int argc, char **argv, struct err *err)
 {
 	struct verst_status *list;
-	struct cli_texts args;
+	_texts_ struct cli_texts args = {0};
 	json_object *array;
 	bool all = false;
 	const struct cli_option options[] = {{"all", 'a', CLI_FLAG, &all}};

@@ -14,7 +14,7 @@ static int run_build(struct cli *cli, int argc, char **argv, struct err *err)
 		{"mirror", 0, CLI_TEXT, &opts.mirror}, {"force", 0, CLI_FLAG, &opts.force},
 	};
 	int64_t begin_ns = io_now_ns();
-	struct cli_texts args;
+	_texts_ struct cli_texts args = {0};
 	struct verst *v;
 	int r = cli_parse(cli, argc, argv, options, ARRAY_LEN(options), 1, 1, -1, &args, err);
 
@@ -48,7 +48,7 @@ const struct cli_command cli_template_build = {
 static int run_list(struct cli *cli, int argc, char **argv, struct err *err)
 {
 	struct verst_template *list;
-	struct cli_texts args;
+	_texts_ struct cli_texts args = {0};
 	json_object *array = NULL;
 	struct verst *v;
 	size_t nr;
@@ -99,7 +99,7 @@ const struct cli_command cli_template_list = {
 
 static int run_remove(struct cli *cli, int argc, char **argv, struct err *err)
 {
-	struct cli_texts args;
+	_texts_ struct cli_texts args = {0};
 	struct verst *v;
 	int r = cli_parse(cli, argc, argv, NULL, 0, 1, 1, -1, &args, err);
 

@@ -310,6 +310,8 @@ static int find_cgroups(const struct ve *ve, const struct ve_run *run, struct cg
 		return err_sys(err, "cgroup");
 	}
 	*ret = info.cgroup;
+	info.cgroup = CGROUP_INIT;
+	ve_info_close(&info);
 	return 0;
 }
 
