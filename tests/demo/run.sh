@@ -56,7 +56,7 @@ migrate() { # from node, to node
 	node "$1" timeout -k 5 60 verst migrate $id "root@$(node_address "$2")" -i "$NODES_DIR/key" --json \
 		>"$work/migrate$1.json" 2>"$work/migrate$1.log" || fail "verst migrate failed"
 	jq -rR 'fromjson? | select(.event == "round") |
-		"  round \(.number): \(.sent_pages) pages, \((.stream_bytes / 1048576 * 10 | round) / 10) MiB in " +
+		"  round \(.round): \(.sent_pages) pages, \((.stream_bytes / 1048576 * 10 | round) / 10) MiB in " +
 		"\(.elapsed_ns / 1000000 | round) ms, \(.dirty_pages) written meanwhile"' "$work/migrate$1.json"
 	jq -rR 'fromjson? | select(.event == "done") |
 		"  frozen \((.frozen_ns / 10000 | round) / 100) ms, " +

@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* A process with another root and a working directory of its own, one of them deleted. */
+/* A process with another root and a working directory of its own. */
 #include "tests/live/live.h"
 
 static pid_t pid;
 
 static void child(void)
 {
-	LIVE_FILE(gone, "gone");
 	char cwd[PATH_MAX];
 	struct stat st;
 
-	mkdir(gone, 0700);
 	DO(chroot(live_dir));
 	DO(chdir("/chroot.jail/deep"));
 	live_dir[0] = '\0'; /* the directory of notes is our root now */
@@ -42,7 +40,6 @@ int main(void)
 	LIVE_FILE(jail, "jail");
 	LIVE_FILE(deep, "jail/deep");
 	LIVE_FILE(file, "jail/deep/here");
-	LIVE_FILE(gone, "gone");
 	char cwd[PATH_MAX];
 	int fd;
 
@@ -54,14 +51,11 @@ int main(void)
 	pid = live_fork();
 	if (!pid)
 		child();
-	DO(chdir(gone));
-	DO(rmdir(gone));
+	DO(chdir(deep));
 
 	live_wait(sabotage);
 
 	live_reap(pid);
-	CHECK_ERRNO(getcwd(cwd, sizeof(cwd)) ? 0 : -1, ENOENT);
-	CHECK_ERRNO(access(gone, F_OK), ENOENT);
-	CHECK_EQ(chdir("/"), 0);
+	CHECK(getcwd(cwd, sizeof(cwd)) && !strcmp(cwd, deep));
 	return live_end();
 }

@@ -3,12 +3,12 @@
 # The runner's hand where the live programs run (a VE, or a namespace of the host). LIVE_DIR is where programs and
 # notes are. ctl.sh start NAME... | go NAME... | drop NAME... | sabotage NAME...
 LIVE_DIR=${LIVE_DIR:-/live}
-export LIVE_DIR
 cd "$LIVE_DIR" || exit 1
 command=$1
 shift
 
-# every process of a program, by its environment: sessions and parents are what some programs play with
+# Every process of a program, by its environment: sessions and parents are what some programs play with. Busybox's grep
+# looks no further than the first NUL, so the name comes first.
 kill_program() {
 	for p in $(grep -lF "LIVE_NAME=<$1>" /proc/[0-9]*/environ 2>/dev/null); do
 		p=${p#/proc/}
@@ -34,7 +34,8 @@ sabotage_all() {
 	while :; do
 		nr=$((nr + 1))
 		rm -f "$n.ready" "$n.result" "$n.fail" "$n.go"
-		LIVE_NAME="<$n>" LIVE_SABOTAGE=$nr setsid timeout -s KILL 8 "./$n" </dev/null >"$n.out" 2>&1
+		setsid timeout -s KILL 8 env -i LIVE_NAME="<$n>" LIVE_DIR="$LIVE_DIR" LIVE_SABOTAGE=$nr \
+			"./$n" </dev/null >"$n.out" 2>&1
 		result=$(cat "$n.result" 2>/dev/null || echo "FAIL died")
 		kill_program "$n"
 		case $result in
@@ -58,7 +59,7 @@ start) # prints a line for each that did not get ready
 	rm -rf -- *.ready *.result *.fail *.out go
 	ready=
 	for n; do
-		LIVE_NAME="<$n>" setsid "./$n" </dev/null >"$n.out" 2>&1 &
+		setsid env -i LIVE_NAME="<$n>" LIVE_DIR="$LIVE_DIR" "./$n" </dev/null >"$n.out" 2>&1 &
 		ready="$ready $n.ready"
 	done
 	# a program may end before it is ready: then it has a result

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Files without a name: content, size, holes, mode, owner; one object behind several descriptors; a name that is left. */
+/* Files without a name: content, size, holes, mode, owner; one object behind several descriptors. */
 #include "tests/live/live.h"
 
 #define LEN 100000
 
-static int alone, again, by_other_process, linked, sparse, temporary, empty, gone_dir;
+static int alone, again, by_other_process, sparse, temporary, empty, gone_dir;
 
 static int make(const char *suffix, unsigned seed)
 {
@@ -30,20 +30,8 @@ static void make_alone(void)
 	DO(unlink(path));
 }
 
-static void make_linked(void)
-{
-	LIVE_FILE(first, "linked");
-	LIVE_FILE(second, "linked.second");
-
-	unlink(second);
-	linked = make("linked", 2);
-	DO(link(first, second));
-	DO(unlink(first)); /* our descriptor's name is gone, the file has another */
-}
-
 static int sabotage(int nr)
 {
-	LIVE_FILE(second, "linked.second");
 	LIVE_FILE(alone_path, "alone");
 
 	switch (nr) {
@@ -56,12 +44,10 @@ static int sabotage(int nr)
 	case 4:
 		return fchmod(alone, 0600);
 	case 5:
-		return unlink(second);
-	case 6:
 		return pwrite(sparse, "x", 1, 3 << 20) != 1;
-	case 7:
+	case 6:
 		return lseek(alone, 0, SEEK_SET) != 0;
-	case 8: /* a name that was not there */
+	case 7: /* a name that was not there */
 		return open(alone_path, O_CREAT | O_WRONLY, 0600) < 0;
 	}
 	return -1;
@@ -93,13 +79,11 @@ int main(void)
 	LIVE_FILE(alone_path, "alone");
 	LIVE_FILE(sparse_path, "sparse");
 	LIVE_FILE(dir_path, "dir");
-	LIVE_FILE(second, "linked.second");
 	static unsigned char buf[LEN];
 	struct stat st, other;
 	pid_t pid;
 
 	make_alone();
-	make_linked();
 	sparse = DO(open(sparse_path, O_RDWR | O_CREAT | O_TRUNC, 0600));
 	CHECK_EQ(pwrite(sparse, "tail", 4, 8 << 20), 4);
 	DO(unlink(sparse_path));
@@ -125,8 +109,6 @@ int main(void)
 	live_reap(pid);
 	CHECK_EQ(write(again, "more", 4), 4);
 	CHECK(pread(alone, buf, 4, LEN) == 4 && !memcmp(buf, "more", 4));
-	CHECK(pread(linked, buf, LEN, 0) == LEN && live_same(buf, LEN, 2));
-	CHECK(!fstat(linked, &st) && st.st_nlink == 1 && !stat(second, &other) && other.st_ino == st.st_ino);
 	check_sparse();
 	CHECK(pread(temporary, buf, 20, 0) == 9 && !memcmp(buf, "temporary", 9));
 	CHECK(!fstat(empty, &st) && st.st_size == 0 && st.st_nlink == 0);
