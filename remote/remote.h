@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * A stopped thread in our hands. All functions must be called from the thread that seized (ptrace's rule).
+ *
+ * Killing us does a living task no harm, whatever we are at: it finishes a batch that it has begun, and goes
+ * on where it was, with its own registers, signal mask and actions. An interrupted call that waits is made
+ * anew then, with its full timeout (let go in order, it keeps what is left). What may stay is our mapping.
+ * Exceptions: a task with a seccomp filter, which is in force again as soon as we are gone, and one without a
+ * vdso, for the microseconds of the first and the last call.
  */
 #ifndef VERST_REMOTE_REMOTE_H
 #define VERST_REMOTE_REMOTE_H
@@ -14,37 +20,36 @@
 
 struct remote; /* one thread */
 
-/* REMOTE_BORN: a task being built (restore): dies with us (PTRACE_O_EXITKILL), has no own registers to go
- * back to. */
+/* REMOTE_BORN: a task being built. It dies with us (PTRACE_O_EXITKILL) and has no registers to go back to. */
 enum remote_kind { REMOTE_LIVING, REMOTE_BORN };
 
 /*
  * Stops threads where they are. Seizes all, then interrupts all, then waits for all (1000 tasks in 7 ms). A
  * thread that vanished meanwhile gives a NULL in its place. On failure nothing stays seized. Seccomp filters
- * are suspended while we hold a thread (PTRACE_O_SUSPEND_SECCOMP).
+ * are suspended while we hold a thread (PTRACE_O_SUSPEND_SECCOMP). Threads that share memory must be marked
+ * (remote_mark_group_leader) before the first batch runs in one of them.
  */
 int remote_seize(const pid_t *tids, size_t nr, enum remote_kind kind, struct remote **ret, struct err *err);
 
 pid_t remote_tid(const struct remote *r);
 /* arch_thread_collect for a thread in our hands: its own registers, whatever ran in it meanwhile. */
 int remote_collect_regs(struct remote *r, struct regs_obj *ret, struct err *err);
-/* The event of the stop we found it in: 0, or SIGSTOP-like job-control stop signal if it was in a group stop.
- */
+/* The job-control signal if it was found in a group stop, else 0. It will be in that stop again. */
 int remote_group_stop(const struct remote *r);
 /* Signals the thread had blocked when it was seized (while we hold it, all are). */
 uint64_t remote_sigmask(const struct remote *r);
 /* What remote_release gives back; for REMOTE_BORN, whose own mask is of no interest. */
 void remote_set_sigmask(struct remote *r, uint64_t mask);
-void remote_mark_group_leader(struct remote *r,
-			      struct remote *leader); /* shares the leader's blob: same mm */
+/* Same memory: shares the leader's blob. */
+void remote_mark_group_leader(struct remote *r, struct remote *leader);
 
 /*
  * Undoes all: scratch and blob unmapped in the task, own registers and signal mask back, detached. For
  * REMOTE_BORN: only detaches, with whatever registers were set. Frees r. A dead task is no error.
  */
 int remote_release(struct remote *r, struct err *err);
-int remote_release_all(struct remote **r, size_t nr,
-		       struct err *err); /* the same, batched where it saves time */
+/* The same for many, at once where that saves time. Threads of one process should go together. */
+int remote_release_all(struct remote **r, size_t nr, struct err *err);
 
 /* --- memory of the task, by process_vm_readv/writev with /proc/PID/mem where that is refused --- */
 int remote_read(struct remote *r, uint64_t addr, void *p, size_t len_bytes, struct err *err);

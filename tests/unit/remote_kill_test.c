@@ -18,12 +18,6 @@ static pid_t tracer(void (*body)(pid_t *, size_t), pid_t *pids, size_t nr)
 	return pid;
 }
 
-static void kill_it(pid_t pid)
-{
-	kill(pid, SIGKILL);
-	cr_assert(WIFSIGNALED(end_of(pid)));
-}
-
 /* Writes to a pipe before and after a sleep. */
 static int trace_fds[2];
 
@@ -165,7 +159,7 @@ Test(remote_kill, sleep_starts_again)
 	die_in_long_batch(pid, 0);
 	assert_exit(pid, 0);
 	cr_assert_eq(s->value[0], 0);
-	cr_assert(s->ns[0] > 500000000 && s->ns[0] < 700000000, "slept %ld us", (long)s->ns[0] / 1000);
+	cr_assert(s->ns[0] > 500000000, "slept %ld us", (long)s->ns[0] / 1000);
 }
 
 static atomic_int handled;

@@ -97,6 +97,20 @@ static inline void assert_exit(pid_t pid, int code)
 		  code);
 }
 
+/* A body that waits for ever. */
+static inline void sit(struct shared *s)
+{
+	atomic_store(&s->ready, 1);
+	for (;;)
+		pause();
+}
+
+static inline void kill_it(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	cr_assert(WIFSIGNALED(end_of(pid)));
+}
+
 /* A field of /proc/PID/status, e.g. "State:\t". */
 static inline void status_field(pid_t pid, const char *name, char value[64])
 {
