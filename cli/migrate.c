@@ -60,7 +60,7 @@ static void progress_json(const struct show *s, const struct verst_migrate_progr
 		add_int(o, "percent", p->file_percent);
 		add_int(o, "bytes_per_s", p->bytes_per_s);
 	} else if (!p->begins) {
-		add_int(o, "round", p->round.number);
+		add_int(o, "number", p->round.number);
 		add_int(o, "sent_pages", p->round.sent_pages);
 		add_int(o, "zero_pages", p->round.zero_pages);
 		add_int(o, "stream_bytes", p->round.stream_bytes);

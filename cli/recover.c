@@ -11,7 +11,6 @@
 static const char *const states[] = {
 	[VERST_JOURNAL_NONE] = "none",
 	[VERST_JOURNAL_RECEIVING] = "arriving",
-	[VERST_JOURNAL_READY] = "arrived, not committed",
 	[VERST_JOURNAL_COMMITTED] = "committed here",
 	[VERST_JOURNAL_ABORTED] = "given up",
 	[VERST_JOURNAL_DOUBT] = "in doubt",

@@ -324,8 +324,7 @@ int verst_ve_unfreeze(struct verst *v, unsigned id, struct err *err);
 /* --- for the migration: what must survive a crash (ve/journal.c; LIB/journal/ID) --- */
 enum verst_journal_state {
 	VERST_JOURNAL_NONE,
-	VERST_JOURNAL_RECEIVING, /* target: being built, not complete */
-	VERST_JOURNAL_READY,	 /* target: complete and frozen */
+	VERST_JOURNAL_RECEIVING, /* target: being built, or complete and frozen */
 	VERST_JOURNAL_COMMITTED, /* target: it lives here */
 	VERST_JOURNAL_ABORTED,	 /* target: it will never live here */
 	VERST_JOURNAL_DOUBT,	 /* source: COMMIT was said, the answer is not known */

@@ -231,8 +231,7 @@ static int on_built(struct agent *a, struct err *err)
 	if (a->files_open)
 		fileapply_end(&a->files);
 	a->files_open = false;
-	if (fault_point("agent-ready", err) ||
-	    a->engine->journal_step(a->v, a->ve, a->migration, VERST_JOURNAL_RECEIVING, VERST_JOURNAL_READY, err))
+	if (fault_point("agent-ready", err))
 		return -1;
 	a->state = AGENT_READY;
 	builder_stats(a->builder, &stats);
@@ -264,13 +263,14 @@ static int on_commit(struct agent *a, const struct frame *f, struct err *err)
 	struct err thaw_err = ERR_INIT; /* of what cannot fail the commit any more */
 	struct buf b = {0};
 	char id[33];
+	int ret;
 
 	if (msg_get_id(f, id, err))
 		return -1;
 	if (strcmp(id, a->migration))
 		return err_set(err, ERR_PROTOCOL, "COMMIT of another migration");
 	if (fault_point("agent-commit", err) ||
-	    a->engine->journal_step(a->v, a->ve, a->migration, VERST_JOURNAL_READY, VERST_JOURNAL_COMMITTED, err))
+	    a->engine->journal_step(a->v, a->ve, a->migration, VERST_JOURNAL_RECEIVING, VERST_JOURNAL_COMMITTED, err))
 		return -1;
 	a->state = AGENT_COMMITTED;
 	fault_point("agent-committed", &thaw_err);
@@ -278,12 +278,13 @@ static int on_commit(struct agent *a, const struct frame *f, struct err *err)
 		return take_back(a, err);
 	fault_point("agent-thawed", &thaw_err);
 	done.thaw_ns = (uint64_t)(io_now_ns() - begin_ns);
+	a->mark->ve = a->mark->journal = 0;
+	msg_put_done(&b, &done);
+	ret = send_frame(a, FRAME_DONE, &b, err);
 	/* the VE's own life must not meet this record: from here on it can be stopped, moved on or destroyed */
 	if (a->engine->journal_settle(a->v, a->ve, &thaw_err))
 		log_warn("%s", thaw_err.msg);
-	a->mark->ve = a->mark->journal = 0;
-	msg_put_done(&b, &done);
-	return send_frame(a, FRAME_DONE, &b, err);
+	return ret;
 }
 
 static int on_forget(struct agent *a, const struct frame *f, struct err *err)

@@ -192,7 +192,6 @@ static int check_journal(const struct engine *engine, struct verst *v, unsigned 
 		return -1;
 	switch (j.state) {
 	case VERST_JOURNAL_RECEIVING:
-	case VERST_JOURNAL_READY:
 	case VERST_JOURNAL_ABORTED:
 		/* whoever worked on it before this node's start is gone */
 		if (j.time_s < boot_time_s())

@@ -102,7 +102,6 @@ int recover_ve(const struct source_means *means, struct verst *v, unsigned id, e
 		ret = it_is_there(means->engine, v, &j, ret_what, err);
 		break;
 	case VERST_JOURNAL_RECEIVING:
-	case VERST_JOURNAL_READY:
 	case VERST_JOURNAL_ABORTED:
 		ret = half_here(means->engine, v, &j, ret_what, err);
 		break;

@@ -9,6 +9,7 @@
 
 #include "migrate/facts.h"
 #include "migrate/peer.h"
+#include "migrate/recover.h"
 
 #define CONNECT_MS 15000
 #define BUILD_MS   60000
@@ -33,12 +34,26 @@ void source_enter(struct source *s, enum verst_migrate_phase phase)
 
 /* --- preflight --- */
 
+/* An earlier one that died between the VE's going on and the removal of its journal: that is made up for first. */
+static int end_earlier(struct source *s, struct err *err)
+{
+	struct verst_journal j;
+	_free_ char *what = NULL;
+	bool unfinished;
+
+	if (s->engine->journal_read(s->v, s->ve.id, &j, err))
+		return -1;
+	unfinished = j.state == VERST_JOURNAL_DOUBT || j.state == VERST_JOURNAL_MOVED;
+	verst_journal_free(&j);
+	return unfinished ? recover_ve(s->means, s->v, s->ve.id, VERST_RECOVER_ASK, &what, err) : 0;
+}
+
 static int gather(struct source *s, const char *id_or_name, struct msg_preflight *m, struct findings *found, struct err *err)
 {
 	struct verst_findings here = {0};
 	struct filetree tree;
 
-	if (s->engine->describe(s->v, id_or_name, &s->ve, err))
+	if (s->engine->describe(s->v, id_or_name, &s->ve, err) || end_earlier(s, err))
 		return -1;
 	if (!s->ve.running)
 		return err_set(err, ERR_NOT_RUNNING, "VE %u does not run: there is nothing to move live", s->ve.id);
@@ -151,30 +166,6 @@ static int on_frozen(void *arg, struct err *err)
 	return pump_flush(s->pump, err);
 }
 
-static int freeze(struct source *s, struct err *err)
-{
-	struct pump_frame f;
-	struct verst_round last;
-	struct buf none = {0};
-
-	/* what was written since the last round's pass goes while the VE still runs, as well as what is mapped shared */
-	if (source_files_shared(s, err) || source_files_catch_up(s, err))
-		return -1;
-	pump_limit(s->pump, 0);
-	source_enter(s, VERST_MIGRATE_FREEZE);
-	s->frozen_at_ns = io_now_ns();
-	s->engine->dump_on_frozen(s->dump, on_frozen, s);
-	if (s->engine->dump_freeze(s->dump, &last, err) || pump_stream_end(s->pump, err))
-		return -1;
-	source_enter(s, VERST_MIGRATE_BUILD);
-	if (peer_send(s->pump, FRAME_STREAM_END, &none, err) || peer_await(s->pump, FRAME_READY, BUILD_MS, &f, err))
-		return -1;
-	free(f.body);
-	return fault_point("migrate-ready", err);
-}
-
-/* --- commit --- */
-
 static int write_journal(struct source *s, enum verst_journal_state state, struct err *err)
 {
 	struct verst_journal j = {.id = s->ve.id, .state = state, .keep = s->opts->keep};
@@ -195,6 +186,55 @@ static int write_journal(struct source *s, enum verst_journal_state state, struc
 	ssh_target_free(&t);
 	return ret;
 }
+
+/* Before, a signal that ends us is safe: the VE runs on. In here it would leave the outcome to be asked for. */
+static void hold_signals(struct source *s)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	pthread_sigmask(SIG_BLOCK, &set, &s->old_signals);
+	s->signals_held = true;
+}
+
+/* From here on the VE stands still even if this process dies, and the journal says whom to ask. */
+static int prepare_commit(struct source *s, struct err *err)
+{
+	hold_signals(s);
+	if (s->engine->dump_commit_begin(s->dump, err) || fault_point("migrate-commit-begin", err))
+		return -1;
+	s->in_doubt = true;
+	return write_journal(s, VERST_JOURNAL_DOUBT, err);
+}
+
+static int freeze(struct source *s, struct err *err)
+{
+	struct pump_frame f;
+	struct verst_round last;
+	struct buf none = {0};
+
+	/* what was written since the last round's pass goes while the VE still runs, as well as what is mapped shared */
+	if (source_files_shared(s, err) || source_files_catch_up(s, err))
+		return -1;
+	pump_limit(s->pump, 0);
+	source_enter(s, VERST_MIGRATE_FREEZE);
+	s->frozen_at_ns = io_now_ns();
+	s->engine->dump_on_frozen(s->dump, on_frozen, s);
+	if (s->engine->dump_freeze(s->dump, &last, err) || pump_stream_end(s->pump, err))
+		return -1;
+	source_enter(s, VERST_MIGRATE_BUILD);
+	/* what our side of the commit takes (a lease, a journal on disk) is done while the far side builds */
+	if (peer_send(s->pump, FRAME_STREAM_END, &none, err) || prepare_commit(s, err) ||
+	    peer_await(s->pump, FRAME_READY, BUILD_MS, &f, err))
+		return -1;
+	free(f.body);
+	return fault_point("migrate-ready", err);
+}
+
+/* --- commit --- */
 
 static int take_done(struct source *s, struct err *err)
 {
@@ -234,25 +274,12 @@ static int resolve(struct source *s, struct err *err)
 		err_clear(err);
 		return 0;
 	}
-	if (s->engine->journal_remove(s->v, s->ve.id, s->migration, &ignored))
-		log_warn("%s", ignored.msg);
 	s->in_doubt = false;
 	if (s->engine->dump_resume(ptr_take(&s->dump), &ignored))
 		log_warn("%s", ignored.msg);
+	if (s->engine->journal_remove(s->v, s->ve.id, s->migration, &ignored))
+		log_warn("%s", ignored.msg);
 	return err_ctx(err, "the far side did not take it, VE %u runs on here", s->ve.id);
-}
-
-/* Before, a signal that ends us is safe: the VE runs on. In here it would leave the outcome to be asked for. */
-static void hold_signals(struct source *s)
-{
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
-	pthread_sigmask(SIG_BLOCK, &set, &s->old_signals);
-	s->signals_held = true;
 }
 
 static int commit(struct source *s, struct err *err)
@@ -260,11 +287,7 @@ static int commit(struct source *s, struct err *err)
 	struct buf b = {0};
 
 	source_enter(s, VERST_MIGRATE_COMMIT);
-	hold_signals(s);
-	if (s->engine->dump_commit_begin(s->dump, err) || fault_point("migrate-commit-begin", err))
-		return -1;
-	s->in_doubt = true;
-	if (write_journal(s, VERST_JOURNAL_DOUBT, err) || fault_point("migrate-before-commit", err))
+	if (fault_point("migrate-before-commit", err))
 		return -1;
 	msg_put_id(&b, s->migration);
 	if (peer_send(s->pump, FRAME_COMMIT, &b, err))
@@ -314,9 +337,9 @@ static void give_up(struct source *s, const struct err *why)
 	struct buf b = {0};
 
 	if (s->dump && s->in_doubt) {
-		if (s->engine->journal_remove(s->v, s->ve.id, s->migration, &ignored))
-			log_warn("%s", ignored.msg);
 		if (s->engine->dump_resume(ptr_take(&s->dump), &ignored))
+			log_warn("%s", ignored.msg);
+		if (s->engine->journal_remove(s->v, s->ve.id, s->migration, &ignored))
 			log_warn("%s", ignored.msg);
 	} else if (s->dump) {
 		s->engine->dump_abort(ptr_take(&s->dump));

@@ -16,10 +16,9 @@
 #define FILE_MAX_BYTES (16 * 1024)
 
 static const char *const state_names[] = {
-	[VERST_JOURNAL_NONE] = "none",		   [VERST_JOURNAL_RECEIVING] = "receiving",
-	[VERST_JOURNAL_READY] = "ready",	   [VERST_JOURNAL_COMMITTED] = "committed",
-	[VERST_JOURNAL_ABORTED] = "aborted",	   [VERST_JOURNAL_DOUBT] = "doubt",
-	[VERST_JOURNAL_MOVED] = "moved",
+	[VERST_JOURNAL_NONE] = "none",		 [VERST_JOURNAL_RECEIVING] = "receiving",
+	[VERST_JOURNAL_COMMITTED] = "committed", [VERST_JOURNAL_ABORTED] = "aborted",
+	[VERST_JOURNAL_DOUBT] = "doubt",	 [VERST_JOURNAL_MOVED] = "moved",
 };
 
 static void dir_of(const struct ve_node *node, char ret[static PATH_MAX])
@@ -379,7 +378,6 @@ int ve_journal_may_boot(const struct ve_node *node, unsigned id, bool incoming, 
 			      j.host, id);
 		break;
 	case VERST_JOURNAL_RECEIVING:
-	case VERST_JOURNAL_READY:
 		if (!incoming)
 			ret = err_set(err, ERR_DOUBT, "VE %u is only half here: a migration to this node did not end", id);
 		break;

@@ -300,7 +300,7 @@ Test(migrate_faults, doubt_stays_until_it_is_resolved, .timeout = 60)
 Test(migrate_faults, a_late_question_gets_the_old_answer, .timeout = 60)
 {
 	enum verst_journal_state state;
-	struct verst_journal j = {.id = FAKE_VE, .state = VERST_JOURNAL_READY};
+	struct verst_journal j = {.id = FAKE_VE, .state = VERST_JOURNAL_RECEIVING};
 	const char *m = "000102030405060708090a0b0c0d0e0f", *other = "ff0102030405060708090a0b0c0d0e0f";
 	struct err err = ERR_INIT;
 	struct fake f;
@@ -308,7 +308,7 @@ Test(migrate_faults, a_late_question_gets_the_old_answer, .timeout = 60)
 	fake_begin(&f);
 	strcpy(j.migration, m);
 	cr_assert_eq(ve_journal_write(&f.v[1].node, &j, &err), 0);
-	cr_assert_eq(ve_journal_step(&f.v[1].node, FAKE_VE, m, VERST_JOURNAL_READY, VERST_JOURNAL_COMMITTED, &err), 0);
+	cr_assert_eq(ve_journal_step(&f.v[1].node, FAKE_VE, m, VERST_JOURNAL_RECEIVING, VERST_JOURNAL_COMMITTED, &err), 0);
 	cr_assert_eq(ve_journal_settle(&f.v[1].node, FAKE_VE, &err), 0, "%s", err.msg);
 	strcpy(j.migration, other);
 	j.state = VERST_JOURNAL_RECEIVING;
@@ -319,7 +319,7 @@ Test(migrate_faults, a_late_question_gets_the_old_answer, .timeout = 60)
 	/* a question about an unfinished one ends it: a COMMIT that comes after it is refused */
 	cr_assert_eq(ve_journal_resolve(&f.v[1].node, FAKE_VE, other, &state, &err), 0);
 	cr_assert_eq(state, VERST_JOURNAL_ABORTED);
-	cr_assert_lt(ve_journal_step(&f.v[1].node, FAKE_VE, other, VERST_JOURNAL_READY, VERST_JOURNAL_COMMITTED, &err), 0);
+	cr_assert_lt(ve_journal_step(&f.v[1].node, FAKE_VE, other, VERST_JOURNAL_RECEIVING, VERST_JOURNAL_COMMITTED, &err), 0);
 	cr_assert_lt(ve_journal_may_boot(&f.v[1].node, FAKE_VE, true, &err), 0);
 	/* one that was never heard of did not commit */
 	cr_assert_eq(ve_journal_resolve(&f.v[1].node, FAKE_VE, "aa0102030405060708090a0b0c0d0e0f", &state, &err), 0);
