@@ -297,7 +297,6 @@ static int restore_thread(struct rst *r, struct rst_task *t, const struct task_o
 	add_kernel_pointers(b, th);
 	add_pending(b, th->pending.at, th->pending.nr, obj->pid, th->tid);
 	if (i == 0) {
-		add_actions(b, model_sighand(&r->m, obj->sighand));
 		add_pending(b, obj->pending.at, obj->pending.nr, obj->pid, 0);
 		add_itimers(b, obj);
 		add_limits(b, obj);
@@ -316,6 +315,18 @@ static int restore_thread(struct rst *r, struct rst_task *t, const struct task_o
 	return ret || restore_scheduling(remote_tid(remote), th, err) ? -1 : 0;
 }
 
+/* Before anything is pending: an action that ignores its signal throws away what of it waits (sigaction(2)). */
+static int restore_actions(struct rst *r, struct rst_task *t, const struct task_obj *obj, struct err *err)
+{
+	struct remote_batch *b = remote_batch_new();
+	int ret;
+
+	add_actions(b, model_sighand(&r->m, obj->sighand));
+	ret = remote_batch_run(t->r, b, err);
+	remote_batch_free(b);
+	return ret;
+}
+
 int rst_task_state(struct rst *r, struct err *err)
 {
 	vec_each(t, &r->tasks) {
@@ -324,7 +335,7 @@ int rst_task_state(struct rst *r, struct err *err)
 		if (!t->r)
 			continue;
 		write_oom_score(t, obj);
-		if (restore_posix_timers(t, obj, err))
+		if (restore_actions(r, t, obj, err) || restore_posix_timers(t, obj, err))
 			return err_ctx(err, "task %u", t->t.pid);
 		/* the leader last: what it sets for all must not be undone by what a thread does */
 		for (size_t i = obj->threads.nr; i-- > 0;)
