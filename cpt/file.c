@@ -279,18 +279,41 @@ static int cloexec_by_task(struct cpt_task *t, const proc_numbers *fds, bool *re
 	return result;
 }
 
+/*
+ * A lock that was taken since the check is refused here. (/proc/locks would tell of all at once, but whoever reads it waits
+ * for a grace period of RCU: percpu_down_write in fs/locks.c, some 8 ms.)
+ */
+static int read_common(struct cpt *c, struct cpt_task *t, unsigned fd, struct fdinfo_common *ret, struct err *err)
+{
+	struct cpt_file_state *s = cpt_file_state(c);
+	char where[64];
+
+	if (fdinfo_read(t->proc_fd, fd, &s->text, err) || fdinfo_common_parse((const char *)s->text.at, ret, err))
+		return -1;
+	return ret->locks ? err_set(err, ERR_CHECKPOINT, "%s: a lock was taken just now", cpt_where(t, (int)fd, where)) : 0;
+}
+
 static int cloexec_by_fdinfo(struct cpt *c, struct cpt_task *t, const proc_numbers *fds, bool *ret,
 			     struct err *err)
 {
-	struct cpt_file_state *s = cpt_file_state(c);
-
 	for (size_t i = 0; i < fds->nr; i++) {
 		struct fdinfo_common common;
 
-		if (fdinfo_read(t->proc_fd, fds->at[i], &s->text, err) ||
-		    fdinfo_common_parse((const char *)s->text.at, &common, err))
+		if (read_common(c, t, fds->at[i], &common, err))
 			return -1;
 		ret[i] = common.flags & O_CLOEXEC;
+	}
+	return 0;
+}
+
+/* Only regular files can be locked. */
+static int refuse_locks(struct cpt *c, struct cpt_task *t, const struct files_obj *table, struct err *err)
+{
+	vec_each(e, &table->fds) {
+		struct fdinfo_common common;
+
+		if (c->m.files.at[e->file - 1].kind == FILE_REG && read_common(c, t, e->fd, &common, err))
+			return -1;
 	}
 	return 0;
 }
@@ -328,6 +351,8 @@ static int collect_table(struct cpt *c, struct cpt_task *t, struct err *err)
 		e->cloexec = cloexec[i];
 		ret = collect_fd(c, t, fds.at[i], &e->file, err);
 	}
+	if (!ret && ask && fds.nr >= ASK_TASK_FROM)
+		ret = refuse_locks(c, t, &table, err);
 	vec_free(&fds);
 	vec_push(&c->m.fdtables, table);
 	t->files = table.id;
@@ -360,31 +385,6 @@ static int collect_tables(struct cpt *c, struct err *err)
 	return ret;
 }
 
-/* A lock that was taken since the check. One file tells of all locks of the node. */
-static int refuse_locks(struct cpt *c, struct err *err)
-{
-	struct cpt_file_state *s = cpt_file_state(c);
-	struct buf text;
-	fdinfo_locks locks;
-	int ret;
-
-	if (io_read_file(AT_FDCWD, "/proc/locks", 64u << 20, &text, err))
-		return -1;
-	ret = fdinfo_locks_parse((const char *)text.at, &locks, err);
-	buf_free(&text);
-	if (ret)
-		return -1;
-	vec_each(l, &locks)
-		vec_each(g, &s->groups)
-			if (!ret && g->ino == l->ino && g->dev == l->dev && g->members.nr)
-				ret = err_set(err, ERR_CHECKPOINT, "a %s lock on %s", l->kind,
-					      S_ISREG(s->first_st.at[g->members.at[0].id - 1].st_mode)
-						      ? "a file of the VE"
-						      : "an open file");
-	vec_free(&locks);
-	return ret;
-}
-
 int cpt_file_collect(struct cpt *c, struct err *err)
 {
 	struct cpt_file_state *s = cpt_file_state(c);
@@ -397,7 +397,7 @@ int cpt_file_collect(struct cpt *c, struct err *err)
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
 		if (kinds[i]->finish && kinds[i]->finish(c, err))
 			return -1;
-	return cpt_fs_collect(c, err) || refuse_locks(c, err) || cpt_ghost_refresh(c, err) ? -1 : 0;
+	return cpt_fs_collect(c, err) || cpt_ghost_refresh(c, err) ? -1 : 0;
 }
 
 /* --- asked by others --- */

@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <mntent.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -367,9 +368,11 @@ int cgroup_thaw(int v2_fd, struct err *err)
 	return io_write_file(v2_fd, "cgroup.freeze", "0", err) ? err_ctx(err, "thaw") : 0;
 }
 
+#define SPIN_NS 3000000
+
 int cgroup_freeze(int v2_fd, int timeout_ms, struct err *err)
 {
-	int64_t until_ns = io_now_ns() + timeout_ms * 1000000LL;
+	int64_t began_ns = io_now_ns(), until_ns = began_ns + timeout_ms * 1000000LL, spin_until_ns = began_ns + SPIN_NS;
 	_fd_ int events = openat(v2_fd, "cgroup.events", O_RDONLY | O_CLOEXEC);
 	struct pollfd p = {.fd = events, .events = POLLPRI};
 	char text[128];
@@ -385,6 +388,11 @@ int cgroup_freeze(int v2_fd, int timeout_ms, struct err *err)
 		text[n > 0 ? n : 0] = 0;
 		if (strstr(text, "frozen 1"))
 			return 0;
+		/* a notification can be 10 ms late (CGROUP_FILE_NOTIFY_MIN_INTV); tasks usually stop at once */
+		if (io_now_ns() < spin_until_ns) {
+			sched_yield();
+			continue;
+		}
 		if (left_ns <= 0 || poll(&p, 1, (int)(left_ns / 1000000) + 1) < 0)
 			break;
 	}
