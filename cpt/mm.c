@@ -249,6 +249,7 @@ static bool list_changed(const struct aspace *as, const struct mm_obj *mm)
 			continue;
 		if (i == as->vmas.nr || as->vmas.at[i].start != v->start || as->vmas.at[i].end != v->end ||
 		    as->vmas.at[i].prot != v->prot || as->vmas.at[i].advice != v->advice ||
+		    as->vmas.at[i].accounted != v->accounted ||
 		    !vma_same_backing(&as->vmas.at[i], v))
 			return true;
 		i++;

@@ -181,6 +181,7 @@ int cpt_vma_obj(struct cpt *c, const struct cpt_task *t, const struct map *m, st
 	}
 	v.growsdown = m->flags & MAP_FLAG_GROWSDOWN;
 	v.noreserve = m->flags & MAP_FLAG_NORESERVE;
+	v.accounted = !m->shared && m->flags & MAP_FLAG_ACCOUNT;
 	v.advice = advice_of(m->flags);
 	v.file_writable = m->shared && m->flags & MAP_FLAG_MAYWRITE;
 	if (m->ino && file_vma(c, t, m, &v, err))

@@ -17,7 +17,7 @@ static const struct {
 	{"lf", MAP_FLAG_LOCKED_ONFAULT}, {"nr", MAP_FLAG_NORESERVE}, {"ht", MAP_FLAG_HUGETLB}, {"wf", MAP_FLAG_WIPEONFORK},
 	{"dd", MAP_FLAG_DONTDUMP}, {"hg", MAP_FLAG_HUGEPAGE}, {"nh", MAP_FLAG_NOHUGEPAGE}, {"mg", MAP_FLAG_MERGEABLE},
 	{"um", MAP_FLAG_UFFD}, {"uw", MAP_FLAG_UFFD}, {"ui", MAP_FLAG_UFFD}, {"ss", MAP_FLAG_SHADOW_STACK},
-	{"sl", MAP_FLAG_SEALED}, {"dp", MAP_FLAG_DROPPABLE}, {"mm", MAP_FLAG_MIXED},
+	{"sl", MAP_FLAG_SEALED}, {"dp", MAP_FLAG_DROPPABLE}, {"mm", MAP_FLAG_MIXED}, {"ac", MAP_FLAG_ACCOUNT},
 };
 
 /* A number up to the character `end`, which is skipped. */

@@ -31,6 +31,7 @@ enum map_flag {
 	MAP_FLAG_SEALED = 1 << 18,	 /* sl */
 	MAP_FLAG_DROPPABLE = 1 << 19,	 /* dp */
 	MAP_FLAG_MIXED = 1 << 20,	 /* mm */
+	MAP_FLAG_ACCOUNT = 1 << 21,	 /* ac */
 };
 
 struct map {

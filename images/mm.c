@@ -7,6 +7,7 @@ static const struct img_field vma_fields[] = {
 	HEX(start),	HEX(end),	HEX(prot),	    RANGE(kind, VMA_ANON, VMA_VVAR),
 	NUM(growsdown), NUM(noreserve), HEX(advice),	    HEX(offset),
 	NUM(shm),	NUM(reg),	NUM(file_writable), TEXT_OR_NULL(anon_name, 255),
+	NUM(accounted),
 };
 static const struct img_table vma_table = IMG_TABLE(vma, vma_fields);
 #undef T

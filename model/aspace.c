@@ -3,18 +3,20 @@
 
 #include "lib/cleanup.h"
 
-bool vma_same_backing(const struct vma_obj *a, const struct vma_obj *b)
+bool vma_same_backing(const struct vma_obj *old, const struct vma_obj *now)
 {
 	const uint32_t lasting = VMA_ADV_HUGEPAGE | VMA_ADV_NOHUGEPAGE; /* no advice brings back "neither" */
 
 	/* what cannot be changed on a mapping that is there */
-	if (a->kind != b->kind || a->growsdown != b->growsdown || a->noreserve != b->noreserve || vma_is_vdso(a) ||
-	    (a->advice & lasting) != (b->advice & lasting))
+	if (old->kind != now->kind || old->growsdown != now->growsdown || old->noreserve != now->noreserve ||
+	    vma_is_vdso(old) || (old->advice & lasting) != (now->advice & lasting))
 		return false;
-	if (a->kind == VMA_ANON)
+	if (old->accounted && !now->accounted && vma_is_private(old))
+		return false;
+	if (old->kind == VMA_ANON)
 		return true;
-	return a->shm == b->shm && a->reg == b->reg && a->file_writable == b->file_writable &&
-	       a->offset - a->start == b->offset - b->start;
+	return old->shm == now->shm && old->reg == now->reg && old->file_writable == now->file_writable &&
+	       old->offset - old->start == now->offset - now->start;
 }
 
 /* What of the old mappings stays under the new ones. */

@@ -27,8 +27,8 @@ static inline bool vma_is_vdso(const struct vma_obj *v)
 	return v->kind == VMA_VDSO || v->kind == VMA_VVAR;
 }
 
-/* Where the two overlap, the pages of the one are also those of the other: mapped the same way, from the same place. */
-bool vma_same_backing(const struct vma_obj *a, const struct vma_obj *b);
+/* Where an old and a new one overlap, can the old one with its pages become the new one? Protection may differ. */
+bool vma_same_backing(const struct vma_obj *old, const struct vma_obj *now);
 
 /*
  * Takes over the mappings of an MM record. What is not the same as before is to be unmapped (ret_unmap, appended) and then

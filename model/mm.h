@@ -33,6 +33,7 @@ struct vma_obj {
 	uint32_t prot;	/* PROT_* */
 	enum vma_kind kind;
 	bool growsdown, noreserve;
+	bool accounted; /* counts as memory that may be used, as it is writable, or was */
 	uint32_t advice;
 	uint64_t offset; /* bytes, in the file or shm */
 	shm_id shm;

@@ -12,6 +12,9 @@
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
 #endif
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
 
 #define CALLS_A_BATCH 4096u /* well within the blob's room */
 #define ADDRESS_END   (1ull << 56)
@@ -248,6 +251,40 @@ static const char *name_of(const struct vma_obj *v)
 	}
 }
 
+/* What is not writable but was: the kernel has it in its account since, and keeps it apart from its neighbours. */
+static bool was_writable(const struct vma_obj *v)
+{
+	return vma_is_private(v) && v->accounted && !(v->prot & PROT_WRITE);
+}
+
+static int protect(struct builder *x, uint64_t start, uint64_t end, uint32_t prot, struct err *err)
+{
+	remote_call(x->b, "mprotect", 0, SYS_mprotect, ra_num(start), ra_num(end - start), ra_num(prot));
+	return builder_step(x, err);
+}
+
+static int advise(struct builder *x, uint64_t start, uint64_t len, int advice, struct err *err)
+{
+	remote_call(x->b, "madvise", 0, SYS_madvise, ra_num(start), ra_num(len), ra_num(advice));
+	return builder_step(x, err);
+}
+
+/*
+ * From writable, where it is or is made so, to what it is to be, but still in the account: anonymous memory that never had a page
+ * would leave it (mm/mprotect.c).
+ */
+static int protect_again(struct builder *x, const struct vma_obj *v, uint64_t start, uint64_t end, struct err *err)
+{
+	uint64_t page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
+	bool untouched = v->kind == VMA_ANON && !ranges_touch(&x->t->mm->as.held, start, end);
+
+	if (untouched && advise(x, start, page_bytes, MADV_POPULATE_WRITE, err))
+		return -1;
+	if (protect(x, start, end, v->prot, err))
+		return -1;
+	return untouched ? advise(x, start, page_bytes, MADV_DONTNEED, err) : 0;
+}
+
 static int map_one(struct builder *x, source_vec *sources, const struct vma_obj *v, struct err *err)
 {
 	int flags = MAP_FIXED_NOREPLACE | (v->growsdown ? MAP_GROWSDOWN : 0) | (v->noreserve ? MAP_NORESERVE : 0);
@@ -259,9 +296,9 @@ static int map_one(struct builder *x, source_vec *sources, const struct vma_obj 
 	else
 		fd = source_of(sources, v)->number;
 	flags |= vma_is_private(v) ? MAP_PRIVATE : MAP_SHARED;
-	remote_call(x->b, name_of(v), 0, SYS_mmap, ra_num(v->start), ra_num(len), ra_num(v->prot), ra_num(flags), ra_num(fd),
-		    ra_num(v->offset));
-	if (builder_step(x, err))
+	remote_call(x->b, name_of(v), 0, SYS_mmap, ra_num(v->start), ra_num(len),
+		    ra_num(was_writable(v) ? v->prot | PROT_WRITE : v->prot), ra_num(flags), ra_num(fd), ra_num(v->offset));
+	if (builder_step(x, err) || (was_writable(v) && protect_again(x, v, v->start, v->end, err)))
 		return -1;
 	/* before the first page comes, so that it can come as a huge one */
 	if (v->advice & (VMA_ADV_HUGEPAGE | VMA_ADV_NOHUGEPAGE)) {
@@ -286,11 +323,18 @@ static int protect_kept(struct builder *x, const struct aspace *old, const struc
 			const struct vma_obj *o = &old->vmas.at[i];
 			uint64_t start = MAX(o->start, v->start), end = MIN(o->end, v->end);
 
-			if (o->prot == v->prot || !vma_same_backing(o, v))
+			bool first_write = was_writable(v) && !o->accounted;
+
+			if (!vma_same_backing(o, v))
 				continue;
-			remote_call(x->b, "mprotect", 0, SYS_mprotect, ra_num(start), ra_num(end - start), ra_num(v->prot));
-			if (builder_step(x, err))
+			if (first_write && protect(x, start, end, v->prot | PROT_WRITE, err))
 				return -1;
+			if (was_writable(v) && (first_write || o->prot & PROT_WRITE)) {
+				if (protect_again(x, v, start, end, err))
+					return -1;
+			} else if (o->prot != v->prot && protect(x, start, end, v->prot, err)) {
+				return -1;
+			}
 		}
 	}
 	return 0;
