@@ -67,6 +67,13 @@ $(BUILD)/gen/%.bpf.o: %.bpf.c $(BUILD)/gen/vmlinux.h
 $(BUILD)/gen/%.skel.h: $(BUILD)/gen/%.bpf.o
 	$(BPFTOOL) gen skeleton $< name $(notdir $*)_bpf > $@
 
+# generated: the names of all fault points, for `verst fault-points`
+FAULTS := $(BUILD)/gen/fault_names.h
+$(FAULTS): $(SRC) $(wildcard cli/*.c)
+	@mkdir -p $(@D)
+	sed -n 's/.*fault_point(\("[^"]*"\).*/\1,/p' $^ | sort -u > $@
+$(BUILD)/cli/faults.o: $(FAULTS)
+
 # what runs inside a stopped task: no libc, position-independent, one flat piece
 BLOB_SRC := $(wildcard remote/blob/*.c remote/blob/*.S arch/$(ARCH)/blob/*.S)
 $(BUILD)/remote/blob/blob.elf: $(BLOB_SRC) remote/blob/blob.lds $(wildcard remote/blob/*.h)
@@ -128,7 +135,7 @@ install: all
 	install -D -m 755 $(BUILD)/verst $(DESTDIR)$(PREFIX)/bin/verst
 	for page in man/*.[1-9]; do \
 		install -D -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/} || exit 1; done
-	install -D -m 644 scripts/completion.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/verst
+	install -D -m 644 completion/verst.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/verst
 format:
 	clang-format -i $$(git ls-files '*.[ch]')
 tidy: all

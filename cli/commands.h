@@ -18,5 +18,7 @@ extern const struct cli_command cli_image_show, cli_image_verify;
 extern const struct cli_command cli_migrate, cli_agent, cli_rsh, cli_recover;
 /* cli/checkpoint.c, cli/restore.c */
 extern const struct cli_command cli_checkpoint, cli_check, cli_restore;
+/* cli/faults.c */
+extern const struct cli_command cli_fault_points;
 
 #endif

@@ -30,5 +30,7 @@ const struct cli_command *const cli_table[] = {
 	&cli_template_build,
 	&cli_template_list,
 	&cli_template_remove,
+	/* tests */
+	&cli_fault_points,
 	NULL,
 };

@@ -304,6 +304,7 @@ int cgroup_find(struct cgroup *ret, const char *node, const char *name, struct e
 		return -1;
 	cg.name = mem_printf("%s/%s", node, name);
 	cg.v2_fd = openat(root, cg.name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	find_v1(&cg);
 	*ret = cg;
 	return 0;
 }

@@ -30,8 +30,9 @@ struct cgroup {
  * logged, but for v2.
  */
 int cgroup_make(struct cgroup *ret, const char *node, const char *name, uid_t owner, struct err *err);
-/* What cgroup_make once made: v2_fd is -1 when it is gone; the v1 directories are added one by one. */
+/* Where cgroup_make would put them, none made; v2_fd is -1 when there is none. */
 int cgroup_find(struct cgroup *ret, const char *node, const char *name, struct err *err);
+/* Adds a v1 directory that is known from elsewhere. */
 void cgroup_add_v1(struct cgroup *cg, const char *controllers, const char *path);
 void cgroup_close(struct cgroup *cg);
 

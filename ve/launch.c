@@ -218,7 +218,8 @@ static void undo_cgroups(void *arg)
 {
 	struct launch *l = arg;
 
-	cgroup_remove(&l->info.cgroup);
+	if (l->info.cgroup.name)
+		cgroup_remove(&l->info.cgroup);
 	cgroup_close(&l->info.cgroup);
 }
 
@@ -334,7 +335,7 @@ static int make_venet(struct launch *l, struct err *err)
 	ve_net_host_name(l->ve, l->info.venet_host);
 	if (venet_make(l->info.venet_host, netns, &l->info.addrs, err))
 		return err_code(err, ERR_ADD_IP);
-	return l->opts.locked ? 0 : venet_announce(l->info.venet_host, &l->info.addrs, err);
+	return 0;
 }
 
 static int make_init(struct launch *l, struct err *err)
@@ -363,15 +364,20 @@ static int launch_steps(struct launch *l, struct err *err)
 	char console[64];
 
 	if (ve_net_addrs(&l->ve->conf, &l->info.addrs, err) || lock_supervisor(l, err) ||
-	    make_user_ns(l, err) || mount_root(l, err) || open_console(l, console, sizeof(console), err) ||
-	    make_cgroups(l, err) || jail_prepare(&l->jail, l->root, console, err) || make_init(l, err) ||
-	    listen_ctl(l, err))
+	    make_user_ns(l, err) || fault_point("boot-userns", err) || mount_root(l, err) ||
+	    fault_point("boot-root", err) || open_console(l, console, sizeof(console), err) ||
+	    make_cgroups(l, err) || fault_point("boot-cgroups", err) ||
+	    jail_prepare(&l->jail, l->root, console, err) || make_init(l, err) ||
+	    fault_point("boot-init", err) || listen_ctl(l, err))
 		return -1;
 	jail_close(&l->jail);
 	l->info.started_s = time(NULL);
-	if (ve_info_identify(getpid(), &l->info.supervisor, err))
+	if (ve_info_identify(getpid(), &l->info.supervisor, err) || ve_info_write(l->ve, &l->info, err))
 		return -1;
-	return ve_info_write(l->ve, &l->info, err);
+	if (fault_point("boot-info", err) || l->opts.locked || !l->info.addrs.nr)
+		return err->code ? -1 : 0;
+	/* Last, when it is written down: should we be killed, whoever cleans up knows what to take back. */
+	return venet_announce(l->info.venet_host, &l->info.addrs, err);
 }
 
 int launch_run(struct launch *l, struct err *err)
@@ -382,28 +388,39 @@ int launch_run(struct launch *l, struct err *err)
 	return -1;
 }
 
+/*
+ * What it wrote down, else what it must have been. Without its own word we kill nothing: the tasks of such a
+ * group may be another node's, and init ends by itself when its supervisor dies before the VE was let go.
+ */
+static void find_orphan(struct launch *l, const char *name)
+{
+	struct err ignored = ERR_INIT;
+
+	if (ve_info_read(l->ve, &l->info, &ignored)) {
+		cgroup_find(&l->info.cgroup, l->ve->node->cgroup, name, &ignored);
+		return;
+	}
+	cgroup_open_v2(l->ve->node->cgroup, name, &l->info.cgroup.v2_fd, &ignored);
+	l->init_pidfd = ve_info_pidfd(&l->info.init);
+	undo_push(&l->undo, "tasks", undo_tasks, l);
+	undo_push(&l->undo, "venet", undo_venet, l);
+}
+
 int launch_clean_up_orphan(struct ve *ve, struct err *err)
 {
 	struct ve_boot_opts opts = {0};
 	struct launch l;
 	char name[16];
 
+	snprintf(name, sizeof(name), "%u", ve->id);
 	launch_init(&l, ve, &opts);
 	if (lock_supervisor(&l, err)) {
 		undo_forget(&l.undo);
 		return -1;
 	}
-	if (ve_info_read(ve, &l.info, err))
-		err_clear(err);
-	snprintf(name, sizeof(name), "%u", ve->id);
-	if (cgroup_open_v2(ve->node->cgroup, name, &l.info.cgroup.v2_fd, err))
-		err_clear(err);
 	undo_push(&l.undo, "root", undo_root, &l);
-	if (l.info.cgroup.name)
-		undo_push(&l.undo, "cgroups", undo_cgroups, &l);
-	l.init_pidfd = ve_info_pidfd(&l.info.init);
-	undo_push(&l.undo, "tasks", undo_tasks, &l);
-	undo_push(&l.undo, "venet", undo_venet, &l);
+	undo_push(&l.undo, "cgroups", undo_cgroups, &l);
+	find_orphan(&l, name);
 	undo_run(&l.undo);
 	ve_info_close(&l.info);
 	cleanup_fd(&l.init_pidfd);

@@ -127,8 +127,15 @@ int ve_boot(struct ve *ve, const struct ve_boot_opts *opts, struct undo *undo, s
 		return -1;
 	if (ve_is_running(ve))
 		return err_set(err, ERR_RUNNING, "VE %u is running", ve->id);
-	if (clean_up(ve, false, err) || supervisor_start(ve, opts, &fd, err))
+	if (clean_up(ve, false, err))
 		return -1;
+	if (supervisor_start(ve, opts, &fd, err)) {
+		struct err ignored = ERR_INIT;
+
+		/* It undid its work, unless it was killed. */
+		clean_up(ve, true, &ignored);
+		return -1;
+	}
 	if (ve_run_open(ve, ret, err))
 		return -1;
 	ret->boot_fd = fd_take(&fd);

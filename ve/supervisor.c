@@ -443,6 +443,8 @@ static void supervisor_main(struct ve *ve, const struct ve_boot_opts *opts, int 
 	sigaddset(&chld, SIGCHLD);
 	s->signal_fd = signalfd(-1, &chld, SFD_CLOEXEC | SFD_NONBLOCK);
 	launch_init(&s->launch, ve, opts);
+	if (poll(&(struct pollfd){.fd = 3, .events = POLLIN}, 1, 0))
+		return; /* the starter is gone already */
 	launch_run(&s->launch, &err);
 	if (wire_send_reply(3, &err) && !err.code)
 		undo_run(&s->launch.undo);
@@ -464,6 +466,8 @@ int supervisor_start(struct ve *ve, const struct ve_boot_opts *opts, int *ret_fd
 	pid = fork();
 	if (!pid) {
 		setsid();
+		/* A lock belongs to all who have it open. */
+		cleanup_fd(&ve->lock_fd);
 		if (!fork())
 			supervisor_main(ve, opts, pair[1]);
 		_exit(0);
