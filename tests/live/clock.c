@@ -8,8 +8,9 @@
 
 #include "tests/live/live.h"
 
-static const clockid_t clocks[] = {CLOCK_MONOTONIC, CLOCK_BOOTTIME, CLOCK_MONOTONIC_RAW, CLOCK_MONOTONIC_COARSE};
-#define NR 4
+/* CLOCK_MONOTONIC_RAW cannot be kept: a time namespace gives it the offset of CLOCK_MONOTONIC, its rate is another. */
+static const clockid_t clocks[] = {CLOCK_MONOTONIC, CLOCK_BOOTTIME, CLOCK_MONOTONIC_COARSE};
+#define NR 3
 static volatile int stop;
 static int64_t last_ns[NR], fell_ns[NR], longest_ns;
 static volatile uint64_t reads;

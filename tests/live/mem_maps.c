@@ -24,7 +24,7 @@ static char text[TEXT];
 static struct areas before, after;
 static unsigned char *advised[8], *locked;
 
-/* Which flags say how we see it, not how it is: soft-dirty, and userfaultfd's while somebody looks on. */
+/* Left out is what nobody relies on: soft-dirty, userfaultfd's while somebody looks on, how commit charge is counted. */
 static void keep_flags(char *ret, size_t len_bytes, const char *line)
 {
 	char copy[160], *word, *rest = copy;
@@ -32,7 +32,8 @@ static void keep_flags(char *ret, size_t len_bytes, const char *line)
 	snprintf(copy, sizeof(copy), "%.*s", (int)strcspn(line, "\n"), line);
 	ret[0] = '\0';
 	while ((word = strsep(&rest, " ")))
-		if (*word && strcmp(word, "sd") && strcmp(word, "uw") && strcmp(word, "um") && strcmp(word, "ui"))
+		if (*word && strcmp(word, "sd") && strcmp(word, "uw") && strcmp(word, "um") && strcmp(word, "ui") &&
+		    strcmp(word, "ac"))
 			snprintf(ret + strlen(ret), len_bytes - strlen(ret), "%s ", word);
 }
 

@@ -7,7 +7,7 @@
 #	broken   each program under each of its sabotages must fail: its checks can fail
 #	ve       in a VE, not dumped: what a VE is makes no difference to them
 #	leave    in a VE, across checkpoint --leave-running
-#	file     in a VE, across checkpoint --to FILE and restore --from FILE
+#	file     in a VE, across checkpoint --to FILE and restore --from FILE, twice
 #	pipe     in a VE, across checkpoint --to - and restore --from -, on the other node by ssh
 #	migrate  in a VE, across a migration to another node and back
 # -x VERST: another binary than BUILD/verst; -p: only these; -k: keep the directory of a failed mode and print where it is; -v: print what verst is asked.
@@ -148,19 +148,22 @@ go_through() { # mode: the VE's way. Output is shown only if it fails.
 	case $1 in
 	ve) ;;
 	leave) on_node verst checkpoint "$id" --to "$image" --leave-running ;;
-	file)
-		on_node verst checkpoint "$id" --to "$image" &&
-			on_node verst image verify "$image" &&
-			on_node verst restore --from "$image"
+	file) # twice: what was restored can be dumped like what was there first
+		for _ in 1 2; do
+			on_node verst checkpoint "$id" --to "$image" &&
+				on_node verst image verify "$image" &&
+				on_node verst restore --from "$image" || return 1
+		done
 		;;
-	pipe) # the files first, as they would be on shared storage
+	pipe) # the files first, as rsync would bring them (what overlay notes for itself stays behind)
 		local private=/var/lib/verst/private/$id conf=/etc/verst/$id.conf
-		mkdir -p "$(node_root 2)/var/lib/verst/private" "$(node_root 2)/etc/verst"
-		on_node verst checkpoint "$id" --to "$image.files" --leave-running &&
-			on_node sh -c "sync; verst checkpoint $id --to - |
-			ssh -i $NODES_DIR/key root@$(node_address 2) \
-			'cp -a $(node_root 1)$private $(node_root 2)$private; cp $(node_root 1)$conf $(node_root 2)$conf
-			 verst restore --from -'" && at=2
+		rm -rf "$(node_root 2)$private"
+		mkdir -p "$(node_root 2)$private/work"
+		on_node sync
+		cp -dR --preserve=mode,ownership,timestamps,links "$(node_root 1)$private/upper" "$(node_root 2)$private" &&
+			cp "$(node_root 1)$conf" "$(node_root 2)$conf" &&
+			on_node sh -c "verst checkpoint $id --to - |
+				ssh -i $NODES_DIR/key root@$(node_address 2) verst restore --from -" && at=2
 		;;
 	migrate)
 		on_node verst migrate "$id" "root@$(node_address 2)" -i "$NODES_DIR/key" && at=2 &&
