@@ -198,14 +198,27 @@ static int op_link(struct fileapply *a, struct cur *c, struct err *err)
 	return linkat(from.dir_fd, from.name, at.dir_fd, at.name, 0) ? err_sys(err, "link") : 0;
 }
 
+/*
+ * Emptied by a hole, not by its length: truncation also takes away what a private mapping has written to its own copies
+ * (mm/truncate.c unmaps with even_cows), and the memory of the VE that is being built here may be there already.
+ */
+static int make_empty(int fd, off_t size, struct err *err)
+{
+	if (!size || !fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, size))
+		return 0;
+	return ftruncate(fd, 0) ? err_sys(err, "make empty") : 0;
+}
+
 static int open_regular(const struct place *at, uint8_t how, int *ret_fd, struct err *err)
 {
 	int flags = O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
 	struct stat st;
 
 	if (how != FILEOP_OPEN_NEW && !fstatat(at->dir_fd, at->name, &st, AT_SYMLINK_NOFOLLOW) && S_ISREG(st.st_mode)) {
-		*ret_fd = openat(at->dir_fd, at->name, flags | (how == FILEOP_OPEN_EMPTY ? O_TRUNC : 0));
-		return *ret_fd < 0 ? err_sys(err, "open") : 0;
+		*ret_fd = openat(at->dir_fd, at->name, flags);
+		if (*ret_fd < 0)
+			return err_sys(err, "open");
+		return how == FILEOP_OPEN_EMPTY ? make_empty(*ret_fd, st.st_size, err) : 0;
 	}
 	if (how == FILEOP_OPEN_KEEP)
 		return err_set(err, ERR_PROTOCOL, "FILE: what is to be changed is not there");
