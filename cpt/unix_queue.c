@@ -5,6 +5,7 @@
 #include <linux/sockios.h>
 #include <poll.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 
 #include "cpt/sock.h"
 
@@ -127,24 +128,29 @@ static int add_packet(struct cpt *c, size_t index, const uint8_t *data, size_t l
 	return 0;
 }
 
-/* How many bytes of the stream from offset on come before the one that descriptors are tied to. */
-static int bytes_before_files(int fd, size_t offset, void *p, size_t len_bytes, size_t *ret, struct err *err)
+/*
+ * How many bytes of the stream from offset on come before the piece that descriptors are tied to, which ends behind
+ * len_bytes. Looking at the queue hands out the descriptors of the next such piece however little is read
+ * (unix_stream_read_generic), so its length does not tell. But a piece is copied as a whole or not at all: with room for all but
+ * the last byte, and nothing behind it, the copy ends where that piece begins.
+ */
+static int bytes_before_files(int fd, size_t offset, size_t len_bytes, size_t *ret, struct err *err)
 {
-	size_t without = 0, with = len_bytes; /* lengths of calls that do not get to them, and that do */
+	size_t page_bytes = (size_t)sysconf(_SC_PAGESIZE), room_bytes = (len_bytes + page_bytes - 1) / page_bytes * page_bytes;
+	uint8_t *p = mmap(NULL, room_bytes + page_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ssize_t n;
 
-	while (with - without > 1) {
-		size_t middle = without + (with - without) / 2;
-		struct piece piece;
-		int r = peek(fd, offset, p, middle, &piece, err);
-		bool there = r > 0 && piece.nr_fds;
-
-		if (r > 0)
-			close_files(&piece);
-		if (r < 0)
-			return -1;
-		*(there ? &with : &without) = middle;
+	if (p == MAP_FAILED)
+		return err_sys(err, "mmap");
+	if (mprotect(p + room_bytes, page_bytes, PROT_NONE) || set_offset(fd, (int)offset)) {
+		munmap(p, room_bytes + page_bytes);
+		return err_sys(err, "where descriptors are in a stream");
 	}
-	*ret = with - 1;
+	n = recv(fd, p + room_bytes - (len_bytes - 1), len_bytes, MSG_PEEK | MSG_DONTWAIT);
+	munmap(p, room_bytes + page_bytes);
+	if (n < 0 && errno != EFAULT)
+		return err_sys(err, "where descriptors are in a stream");
+	*ret = n < 0 ? 0 : (size_t)n;
 	return 0;
 }
 
@@ -152,15 +158,11 @@ static int bytes_before_files(int fd, size_t offset, void *p, size_t len_bytes, 
 static int add_stretch(struct cpt *c, size_t index, size_t offset, uint8_t *p, struct piece *piece, struct err *err)
 {
 	int fd = c->sock->unixs.at[index].fd;
-	_free_ uint8_t *spare = NULL;
 	struct piece plain = *piece;
 	size_t before = 0;
 
-	if (piece->nr_fds) {
-		spare = mem_alloc(piece->len_bytes);
-		if (bytes_before_files(fd, offset, spare, piece->len_bytes, &before, err))
-			return -1;
-	}
+	if (piece->nr_fds && bytes_before_files(fd, offset, piece->len_bytes, &before, err))
+		return -1;
 	plain.nr_fds = 0;
 	if (before && add_packet(c, index, p, before, &plain, err))
 		return -1;

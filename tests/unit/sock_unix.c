@@ -73,12 +73,12 @@ static void send_fd(int fd, const char *data, size_t len_bytes, int passed)
 }
 
 /* What one call gets: text, "+fd" behind it if a descriptor came. */
-static const char *receive(int fd, int *ret_fd)
+static const char *receive_some(int fd, size_t len_bytes, int *ret_fd)
 {
 	static char text[512];
 	char control[256], from[128] = "";
 	struct sockaddr_un a;
-	struct iovec iov = {text, 200};
+	struct iovec iov = {text, len_bytes};
 	struct msghdr msg = {.msg_name = &a, .msg_namelen = sizeof(a), .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
 			     .msg_controllen = sizeof(control)};
 	ssize_t n = recvmsg(fd, &msg, MSG_DONTWAIT);
@@ -106,6 +106,11 @@ static const char *receive(int fd, int *ret_fd)
 		strcat(text, from);
 	}
 	return text;
+}
+
+static const char *receive(int fd, int *ret_fd)
+{
+	return receive_some(fd, 200, ret_fd);
 }
 
 static const char *get(int fd)
@@ -491,13 +496,18 @@ Test(sock_unix, descriptors_in_flight)
 	send_fd(fds[0], "with", 4, pair[1]);
 	put(fds[0], " between ");
 	send_fd(fds[0], "again", 5, fds[1]);
+	send_fd(fds[0], "1", 1, pair[1]);
+	send_fd(fds[0], "2", 1, pair[1]);
 	put(fds[0], " after");
 	send_fd(fds[2], "packet", 6, pair[0]);
 	close(pair[0]);
 	close(pair[1]);
 	sock_world_move(&w, fds, 4);
-	cr_expect_str_eq(receive(fds[1], &passed), "before with+fd");
+	cr_expect_str_eq(receive_some(fds[1], 7, &passed), "before ");
+	cr_expect_str_eq(receive_some(fds[1], 4, &passed), "with+fd");
 	cr_expect_str_eq(receive(fds[1], &own), " between again+fd");
+	cr_expect_str_eq(receive(fds[1], &passed), "1+fd");
+	cr_expect_str_eq(receive(fds[1], &passed), "2+fd");
 	cr_expect_str_eq(get(fds[1]), " after");
 	cr_expect_str_eq(get(passed), "inside");
 	put(fds[0], "to itself");
