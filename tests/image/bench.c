@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -21,6 +22,14 @@ struct bench {
 	uint8_t *memory; /* in the child, at the same address as here */
 	pid_t child;
 };
+
+static void must(int failed, const struct err *err)
+{
+	if (!failed)
+		return;
+	fprintf(stderr, "%s\n", err->msg);
+	exit(1);
+}
 
 static double now_s(void)
 {
@@ -56,11 +65,12 @@ static void start(struct bench *b, unsigned zero_percent)
 	char c;
 
 	if (pipe(ready))
-		abort();
+		exit(1);
 	b->memory = mmap(NULL, b->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
 			 -1, 0);
 	b->child = fork();
 	if (!b->child) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		madvise(b->memory, b->bytes, MADV_NOHUGEPAGE);
 		fill(b->memory, b->bytes, zero_percent);
 		if (write(ready[1], "x", 1) == 1)
@@ -68,7 +78,7 @@ static void start(struct bench *b, unsigned zero_percent)
 		_exit(0);
 	}
 	if (read(ready[0], &c, 1) != 1)
-		abort();
+		exit(1);
 	close(ready[0]);
 	close(ready[1]);
 }
@@ -91,7 +101,7 @@ static double plain(const struct bench *b)
 	t = now_s();
 	for (size_t done = 0; done < b->bytes; done += len)
 		if (write(fd, p, len) != (ssize_t)len)
-			abort();
+			exit(1);
 	t = now_s() - t;
 	close(fd);
 	free(p);
@@ -101,17 +111,17 @@ static double plain(const struct bench *b)
 static void put_all(const struct bench *b, struct img_writer *w, struct err *err)
 {
 	if (img_pages_begin(w, PAGES_MM, 1, err))
-		abort();
+		exit(1);
 	for (size_t at = 0; at < b->bytes; at += b->step_pages * 4096) {
 		struct iovec to = {img_pages_room(w, b->step_pages, err), b->step_pages * 4096};
 		struct iovec from = {b->memory + at, b->step_pages * 4096};
 
 		if (!to.iov_base || process_vm_readv(b->child, &to, 1, &from, 1, 0) != (ssize_t)to.iov_len ||
 		    img_pages_commit(w, (uint64_t)(uintptr_t)b->memory + at, b->step_pages, err))
-			abort();
+			exit(1);
 	}
 	if (img_pages_end(w, err) || img_writer_end(w, err))
-		abort();
+		exit(1);
 }
 
 static double image(const struct bench *b, bool compress, uint64_t *ret_bytes)
@@ -123,7 +133,7 @@ static double image(const struct bench *b, bool compress, uint64_t *ret_bytes)
 	double t;
 
 	if (img_writer_open(fd, &opts, &w, &err))
-		abort();
+		exit(1);
 	t = now_s();
 	put_all(b, w, &err);
 	t = now_s() - t;
@@ -136,14 +146,18 @@ static double image(const struct bench *b, bool compress, uint64_t *ret_bytes)
 static double read_again(void)
 {
 	struct err err = ERR_INIT;
+	struct img_record rec;
+	struct img_reader *r;
+	struct model m = {0};
 	int fd = open(PATH_IMAGE, O_RDONLY | O_CLOEXEC);
 	double t = now_s();
 
-	if (img_verify(fd, &err)) {
-		fprintf(stderr, "%s\n", err.msg);
-		abort();
-	}
+	must(img_reader_open(fd, &r, &err), &err);
+	do {
+		must(img_read(r, &m, &rec, &err), &err);
+	} while (rec.item != IMG_END);
 	t = now_s() - t;
+	img_reader_close(r);
 	close(fd);
 	return t;
 }
