@@ -151,19 +151,34 @@ static int take_init(struct rst *r, struct err *err)
 	return remote_make_empty(init->r, r->blob_addr, err);
 }
 
+/*
+ * The clocks go on from where the VE stood still if that can be seen ahead, as in a file; else from where the dump began, and
+ * what it took must pass here as well (wait_for_clock).
+ */
+static struct ve_boot_opts boot_opts(struct rst *r, const struct ve_obj *first)
+{
+	struct ve_obj last = {0};
+	const struct ve_obj *ve = img_peek_ve(r->in, &last) ? &last : first;
+	struct ve_boot_opts opts = {
+		.locked = true,
+		.monotonic_offset_ns = ve->monotonic_ns - clock_ns(CLOCK_MONOTONIC),
+		.boottime_offset_ns = ve->boottime_ns - clock_ns(CLOCK_BOOTTIME),
+	};
+
+	model_free_ve(&last);
+	return opts;
+}
+
 static int boot(struct verst_restore *h, const struct ve_obj *obj, struct err *err)
 {
 	struct rst *r = &h->r;
-	struct ve_boot_opts opts = {
-		.locked = true,
-		.monotonic_offset_ns = obj->monotonic_ns - clock_ns(CLOCK_MONOTONIC),
-		.boottime_offset_ns = obj->boottime_ns - clock_ns(CLOCK_BOOTTIME),
-	};
+	struct ve_boot_opts opts;
 	char root[PATH_MAX];
 	int root_fd;
 
 	if (check_header(r, err) || open_ve(h, obj, err) || fault_point("restore-begin", err))
 		return -1;
+	opts = boot_opts(r, obj);
 	if (ve_boot(&r->ve, &opts, &r->undo, &r->run, err))
 		return -1;
 	h->booted = true;

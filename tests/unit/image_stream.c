@@ -311,3 +311,29 @@ Test(image_stream, a_full_disk_is_said)
 	cr_assert_eq(err.code, ERR_NO_SPACE, "%s", err.msg);
 	img_writer_close(w);
 }
+
+Test(image_stream, the_last_ve_is_seen_ahead_of_time)
+{
+	_free_ uint8_t *image;
+	struct err err = ERR_INIT;
+	struct img_record rec;
+	struct img_reader *r;
+	struct model m = {0};
+	struct ve_obj ve;
+	_fd_ int fd = -1;
+	size_t len;
+
+	image = sample_image(false, 5, &len);
+	fd = fd_of(image, len);
+	cr_assert_eq(img_reader_open(fd, &r, &err), 0);
+	cr_assert_eq(img_read(r, &m, &rec, &err), 0);
+	cr_assert(img_peek_ve(r, &ve));
+	cr_assert_eq(ve.id, 101);
+	cr_assert_str_eq(ve.hostname, "sample");
+	model_free_ve(&ve);
+	while (rec.item != IMG_END)
+		cr_assert_eq(img_read(r, &m, &rec, &err), 0, "%s", err.msg);
+	cr_assert(!img_peek_ve(r, &ve));
+	img_reader_close(r);
+	model_free(&m);
+}
