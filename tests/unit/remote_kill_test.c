@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Whoever holds living tasks may be killed at any moment: they go on as if nothing had been. */
 #include <linux/futex.h>
+#include <pthread.h>
 
 #include "tests/unit/remote_victim.h"
 
 static struct shared *shared_by_all;
+static bool one_process; /* what is visited are threads of one */
 
 static pid_t tracer(void (*body)(pid_t *, size_t), pid_t *pids, size_t nr)
 {
@@ -200,10 +202,12 @@ Test(remote_kill, signal_that_comes_meanwhile_ends_a_pause)
 
 /* --- at any moment --- */
 
+#define MOST 16
+
 static void visit_for_ever(pid_t *pids, size_t nr)
 {
 	struct remote_batch *b = remote_batch_new();
-	struct remote *r[8];
+	struct remote *r[MOST];
 	struct err err;
 
 	for (int i = 0; i < 20; i++)
@@ -211,6 +215,8 @@ static void visit_for_ever(pid_t *pids, size_t nr)
 	for (;;) {
 		if (remote_seize(pids, nr, REMOTE_LIVING, r, &err) < 0)
 			_exit(1);
+		for (size_t i = 1; i < nr && one_process; i++)
+			remote_mark_group_leader(r[i], r[0]);
 		for (size_t i = 0; i < nr; i++)
 			if (remote_batch_run(r[i], b, &err) < 0 || remote_batch_run(r[i], b, &err) < 0)
 				_exit(2);
@@ -218,6 +224,32 @@ static void visit_for_ever(pid_t *pids, size_t nr)
 			_exit(3);
 		atomic_fetch_add(&shared_by_all->done, 1);
 	}
+}
+
+/* Visits that are cut short, each after a random time. */
+static void be_killed(pid_t *pids, size_t nr, int times, bool (*all_well)(void *), void *arg)
+{
+	unsigned seed = 1;
+	int64_t visit_ns;
+	pid_t by;
+
+	shared_by_all = shared_new();
+	by = tracer(visit_for_ever, pids, nr);
+	visit_ns = io_now_ns();
+	while (atomic_load(&shared_by_all->done) < 10)
+		usleep(100);
+	visit_ns = (io_now_ns() - visit_ns) / 10;
+	kill_it(by);
+	for (int n = 0; n < times; n++) {
+		int64_t live_ns = rand_r(&seed) % (3 * visit_ns);
+		struct timespec ts = {live_ns / 1000000000, live_ns % 1000000000};
+
+		by = tracer(visit_for_ever, pids, nr);
+		nanosleep(&ts, NULL);
+		kill_it(by);
+		cr_assert(all_well(arg), "after %d", n);
+	}
+	cr_assert_gt(atomic_load(&shared_by_all->done), 20, "hardly anything was tried");
 }
 
 static void sleep_and_look(struct shared *s)
@@ -276,45 +308,100 @@ static void futex_with_timeout(struct shared *s)
 			_exit(errno);
 }
 
+#define BODIES 5
+
+static bool none_ended(void *arg)
+{
+	const pid_t *pids = arg;
+
+	for (int i = 0; i < BODIES; i++) {
+		int status;
+
+		if (waitpid(pids[i], &status, WNOHANG) == 0)
+			continue;
+		cr_log_error("victim %d ended with %#x", i, status);
+		return false;
+	}
+	return true;
+}
+
 Test(remote_kill, at_any_moment)
 {
-	static void (*const bodies[])(struct shared *) = {look_at_registers, sleep_and_look, all_blocked,
-							  count_signals, futex_with_timeout};
-	struct shared *s[ARRAY_LEN(bodies)];
-	pid_t pids[ARRAY_LEN(bodies)];
-	unsigned seed = 1;
-	int64_t visit_ns;
-	pid_t by;
+	static void (*const bodies[BODIES])(struct shared *) = {
+		look_at_registers, sleep_and_look, all_blocked, count_signals, futex_with_timeout};
+	struct shared *s[BODIES];
+	pid_t pids[BODIES];
 
-	shared_by_all = shared_new();
-	for (size_t i = 0; i < ARRAY_LEN(bodies); i++) {
+	for (int i = 0; i < BODIES; i++) {
 		s[i] = shared_new();
 		pids[i] = victim(bodies[i], s[i]);
 		wait_ready(s[i]);
 	}
-	by = tracer(visit_for_ever, pids, ARRAY_LEN(bodies));
-	visit_ns = io_now_ns();
-	while (atomic_load(&shared_by_all->done) < 10)
-		usleep(100);
-	visit_ns = (io_now_ns() - visit_ns) / 10;
-	kill_it(by);
-	for (int n = 0; n < 300; n++) {
-		int64_t live_ns = rand_r(&seed) % (3 * visit_ns);
-		struct timespec ts = {live_ns / 1000000000, live_ns % 1000000000};
-
-		by = tracer(visit_for_ever, pids, ARRAY_LEN(bodies));
-		nanosleep(&ts, NULL);
-		kill_it(by);
-		for (size_t i = 0; i < ARRAY_LEN(bodies); i++) {
-			int status = 0;
-
-			cr_assert_eq(waitpid(pids[i], &status, WNOHANG), 0, "victim %zu ended after %d: %#x",
-				     i, n, status);
-		}
-	}
-	cr_assert_gt(atomic_load(&shared_by_all->done), 20, "hardly anything was tried");
-	for (size_t i = 0; i < ARRAY_LEN(bodies); i++) {
+	be_killed(pids, BODIES, 300, none_ended, pids);
+	for (int i = 0; i < BODIES; i++) {
 		atomic_store(&s[i]->go, 1);
 		assert_exit(pids[i], 0);
 	}
+}
+
+#define THREADS 6
+
+static void *sleeping_thread(void *arg)
+{
+	struct shared *s = arg;
+	struct timespec ts = {0, 400000};
+
+	s->value[atomic_fetch_add(&s->ready, 1)] = gettid();
+	while (!atomic_load(&s->go))
+		if (clock_nanosleep(CLOCK_MONOTONIC, 0, &ts, NULL) != 0)
+			_exit(1);
+	return NULL;
+}
+
+static void *spinning_thread(void *arg)
+{
+	struct shared *s = arg;
+	struct reg_file in, out;
+	int me = atomic_fetch_add(&s->ready, 1);
+
+	s->value[me] = gettid();
+	reg_file_fill(&in, me);
+	memset(&out, 0, sizeof(out));
+	spin_with_registers(&in, &out, &s->go);
+	if (memcmp(&in, &out, sizeof(in)))
+		_exit(2);
+	return NULL;
+}
+
+static void threads(struct shared *s)
+{
+	pthread_t t[THREADS];
+
+	for (int i = 0; i < THREADS; i++)
+		pthread_create(&t[i], NULL, i % 3 ? sleeping_thread : spinning_thread, s);
+	for (int i = 0; i < THREADS; i++)
+		pthread_join(t[i], NULL);
+	_exit(5);
+}
+
+static bool has_not_ended(void *arg)
+{
+	return waitpid(*(pid_t *)arg, NULL, WNOHANG) == 0;
+}
+
+Test(remote_kill, threads_at_any_moment)
+{
+	struct shared *s = shared_new();
+	pid_t pids[THREADS + 1];
+
+	one_process = true;
+	pids[0] = victim(threads, s);
+	while (atomic_load(&s->ready) < THREADS)
+		sched_yield();
+	sleep_ms(50);
+	for (int i = 0; i < THREADS; i++)
+		pids[i + 1] = s->value[i];
+	be_killed(pids, THREADS + 1, 200, has_not_ended, pids);
+	atomic_store(&s->go, 1);
+	assert_exit(pids[0], 5);
 }

@@ -322,6 +322,37 @@ Test(remote, stop_and_continue_take_effect_meanwhile)
 
 /* --- confined tasks --- */
 
+static void unmap_vdso(struct shared *s)
+{
+	_file_ FILE *f = fopen("/proc/self/maps", "re");
+	unsigned long start, end;
+	char line[512];
+
+	while (fgets(line, sizeof(line), f))
+		if ((strstr(line, "[vdso]") || strstr(line, "[vvar")) &&
+		    sscanf(line, "%lx-%lx", &start, &end) == 2 && munmap((void *)start, end - start))
+			_exit(1);
+	do_read(s);
+}
+
+Test(remote, a_task_without_a_vdso_will_do)
+{
+	struct shared *s = shared_new();
+	struct remote *r;
+	pid_t pid;
+
+	cr_assert_eq(pipe(pipe_fds), 0);
+	pid = victim(unmap_vdso, s);
+	wait_ready(s);
+	for (int i = 0; i < 2; i++) {
+		r = seize_one(pid);
+		visit(r);
+		ok(remote_release(r, &why));
+	}
+	cr_assert_eq(write(pipe_fds[1], "x", 1), 1);
+	assert_exit(pid, 7);
+}
+
 static void confine(struct shared *s)
 {
 	struct sock_filter code[] = {
