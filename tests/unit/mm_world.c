@@ -18,61 +18,6 @@
 
 #define must(w, call) cr_assert_eq((call), 0, #call ": %s", (w)->err.msg)
 
-/* --- what files would do, in a world without a root of its own --- */
-
-#pragma weak cpt_reg_of_mapping
-#pragma weak cpt_reg_of_exe
-#pragma weak cpt_write_named
-#pragma weak rst_reg_open
-
-static reg_id reg_of_path(struct cpt *c, const char *path)
-{
-	vec_each(r, &c->m.regs)
-		if (!strcmp(r->path, path))
-			return r->id;
-	*vec_add(&c->m.regs) = (struct reg_obj){.id = (reg_id)c->m.regs.nr + 1, .path = mem_strdup(path)};
-	c->m.regs.at[c->m.regs.nr - 1].id = (reg_id)c->m.regs.nr;
-	return (reg_id)c->m.regs.nr;
-}
-
-int cpt_reg_of_mapping(struct cpt *c, const struct cpt_task *t, uint64_t start, uint64_t end, dev_t dev, ino_t ino,
-		       const char *path, reg_id *ret, struct err *err)
-{
-	*ret = reg_of_path(c, path);
-	return 0;
-}
-
-int cpt_reg_of_exe(struct cpt *c, const struct cpt_task *t, reg_id *ret, struct err *err)
-{
-	char path[4096];
-	ssize_t n = readlinkat(t->proc_fd, "exe", path, sizeof(path) - 1);
-
-	if (n < 0)
-		return err_sys(err, "exe");
-	path[n] = 0;
-	*ret = reg_of_path(c, path);
-	return 0;
-}
-
-int cpt_write_named(struct cpt *c, struct err *err)
-{
-	for (; c->regs_written < c->m.regs.nr; c->regs_written++)
-		if (img_put_reg(c->w, &c->m.regs.at[c->regs_written], err))
-			return -1;
-	for (; c->shms_written < c->m.shms.nr; c->shms_written++)
-		if (img_put_shm(c->w, &c->m.shms.at[c->shms_written], err))
-			return -1;
-	return 0;
-}
-
-int rst_reg_open(struct rst *r, reg_id id, int flags, int *ret_fd, struct err *err)
-{
-	const struct reg_obj *reg = model_reg(&r->m, id);
-
-	*ret_fd = open(reg->path, flags | O_CLOEXEC);
-	return *ret_fd < 0 ? err_sys(err, "%s", reg->path) : 0;
-}
-
 /* --- victims --- */
 
 struct order {
@@ -132,6 +77,7 @@ void world_start(struct world *w, bool compress)
 	}
 	cr_assert_gt(w->init, 0);
 	w->c.run.init_pid = w->init;
+	w->c.run.root_fd = w->r.run.root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	must(w, img_writer_open(w->image_fd, &opts, &w->c.w, &w->err));
 }
 
@@ -434,6 +380,8 @@ void world_end(struct world *w)
 	img_reader_close(w->r.in);
 	img_writer_close(w->c.w);
 	cpt_mm_free(&w->c);
+	cpt_file_free(&w->c);
+	close(w->c.run.root_fd);
 	cpt_task_free(&w->c);
 	model_free(&w->c.m);
 	model_free(&w->r.m);
