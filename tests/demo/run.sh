@@ -1,13 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 # A live migration to look at: two nodes, a busy service in a VE, a client on one connection; there and back.
-#	run.sh [BUILD]; MIB=256 RATE=2000 change the service's memory and the pages it changes per second.
+#	run.sh [BUILD]; MIB=256 RATE=2000 change the service's memory and the pages it changes per second, TIMES=1 how often
+#	it goes there and back.
 # Fails unless no byte was lost, doubled or reordered, no connection was reset and memory's checksums hold.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 . tests/nodes/nodes.sh
 
-build=${1:-build} mib=${MIB:-256} rate=${RATE:-2000} id=101 address=$NODES_NET.50
+build=${1:-build} mib=${MIB:-256} rate=${RATE:-2000} times=${TIMES:-1} id=101 address=$NODES_NET.50
 work=$(mktemp -d /var/tmp/verst-demo.XXXXXX)
 client=
 cleanup() {
@@ -56,7 +57,7 @@ migrate() { # from node, to node
 	node "$1" timeout -k 5 60 verst migrate $id "root@$(node_address "$2")" -i "$NODES_DIR/key" --json \
 		>"$work/migrate$1.json" 2>"$work/migrate$1.log" || fail "verst migrate failed"
 	jq -rR 'fromjson? | select(.event == "round") |
-		"  round \(.round): \(.sent_pages) pages, \((.stream_bytes / 1048576 * 10 | round) / 10) MiB in " +
+		"  round \(.number): \(.sent_pages) pages, \((.stream_bytes / 1048576 * 10 | round) / 10) MiB in " +
 		"\(.elapsed_ns / 1000000 | round) ms, \(.dirty_pages) written meanwhile"' "$work/migrate$1.json"
 	jq -rR 'fromjson? | select(.event == "done") |
 		"  frozen \((.frozen_ns / 10000 | round) / 100) ms, " +
@@ -86,14 +87,16 @@ node_exec client "$(realpath "$build/demo/client")" "$address" 7000 >"$work/clie
 client=$!
 sleep 1
 client_report "before"
-migrate 1 2
-sleep 1
-client_report "during"
-[[ $(node 2 verst exec $id -- hostname) == demo ]] || fail "node 2 does not run the VE"
-! node 1 verst exec $id -- true 2>/dev/null || fail "node 1 still runs the VE"
-migrate 2 1
-sleep 1
-client_report "during"
+for ((i = 0; i < times; i++)); do
+	migrate 1 2
+	sleep 1
+	client_report "during"
+	[[ $(node 2 verst exec $id -- hostname) == demo ]] || fail "node 2 does not run the VE"
+	! node 1 verst exec $id -- true 2>/dev/null || fail "node 1 still runs the VE"
+	migrate 2 1
+	sleep 1
+	client_report "during"
+done
 sleep 0.5
 client_report "after"
 kill -TERM "$client"
