@@ -351,7 +351,8 @@ int rst_tcp_connection(struct rst *r, int fd, const struct inet_obj *obj, struct
 
 /*
  * A segment that is too old, so that the far end answers with what it has and what it can take: data that waits to be sent
- * goes out at once, and not when a timer that knows no round trip time yet (3 s) says so.
+ * goes out at once, and not when a timer that knows no round trip time yet (3 s) says so. Connections with nothing to send
+ * are left alone: a far end that is gone would answer with a reset, before what it sent has been read.
  */
 int rst_tcp_kick(struct rst *r, const struct inet_obj *obj, struct err *err)
 {
@@ -365,7 +366,7 @@ int rst_tcp_kick(struct rst *r, const struct inet_obj *obj, struct err *err)
 				   .timestamp = obj->timestamp};
 	struct inject *in;
 
-	if (obj->state == ST_CLOSE || obj->state == ST_SYN_SENT)
+	if (!obj->send_queue.len_bytes && (!obj->fin_sent || obj->state == ST_FIN_WAIT2))
 		return 0;
 	if (rst_sock_inject(r, &in, err))
 		return -1;
