@@ -169,7 +169,7 @@ static int add_task(struct cpt *c, pid_t pid, uint32_t vppid, task_vec *to, stru
 	t.vppid = vppid;
 	if (task_threads(&t, err)) {
 		task_close(&t);
-		return -1;
+		return err->sys_errno == ENOENT || err->sys_errno == ESRCH ? 0 : -1;
 	}
 	vec_push(to, t);
 	return 0;
@@ -207,6 +207,26 @@ void cpt_task_free(struct cpt *c)
 	vec_free(&c->tasks);
 }
 
+/* By its parents; one that is gone by now is no stranger. */
+static bool below_init(const struct cpt *c, pid_t pid)
+{
+	struct proc_stat stat = {.ppid = (uint32_t)pid};
+	struct err ignored;
+
+	while (stat.ppid != (uint32_t)c->run.init_pid) {
+		_fd_ int proc_fd = -1;
+		char path[32];
+
+		if (stat.ppid <= 1)
+			return false;
+		snprintf(path, sizeof(path), "/proc/%u", stat.ppid);
+		proc_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (proc_fd < 0 || proc_stat_read(proc_fd, &stat, &ignored))
+			return true;
+	}
+	return true;
+}
+
 /* Tasks of the VE's cgroup that are not below its init came in from outside (verst exec) and have their parent there. */
 static int check_entered(struct cpt *c, struct err *err)
 {
@@ -223,7 +243,8 @@ static int check_entered(struct cpt *c, struct err *err)
 			break;
 		vec_each(t, &c->tasks)
 			known |= t->pid == (pid_t)pid;
-		if (known)
+		/* it may have been born since we looked */
+		if (known || below_init(c, (pid_t)pid))
 			continue;
 		snprintf(where, sizeof(where), "process %lu of the node", pid);
 		findings_add(c->findings, where, "end the session (verst exec, verst enter) and try again",
