@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/utsname.h>
-#include <sys/wait.h>
 #include <time.h>
 
 #include "arch/arch.h"
@@ -150,7 +149,8 @@ static int dump_begin(struct verst_dump *d, int out_fd, struct verst_findings *r
 	if (img_writer_open(out_fd, &opts, &c->w, err))
 		return -1;
 	describe_ve(c);
-	if (c->opts.max_rounds > 0 && (write_ve(c, err) || cpt_mm_track(c, err)))
+	/* at once: the far side sets the VE's clocks by the time at which this record arrives */
+	if (c->opts.max_rounds > 0 && (write_ve(c, err) || img_flush(c->w, err) || cpt_mm_track(c, err)))
 		return -1;
 	return fault_point("dump-tracking", err);
 }
@@ -433,18 +433,15 @@ void verst_dump_abort(struct verst_dump *d)
  * A tracee's death is first reported to its tracer; only then do its parent and the supervisor hear of it. Children come
  * first: init does not end before all others are gone (zap_pid_ns_processes).
  */
-static void reap_tracees(struct cpt *c)
+static void bury_tracees(struct cpt *c)
 {
 	for (size_t k = c->tasks.nr; k-- > 0;) {
 		const struct cpt_task *t = &c->tasks.at[k];
 
 		for (size_t i = t->threads.nr; i-- > 0;) {
-			int status;
-
-			if (!t->threads.at[i].r)
-				continue;
-			while (waitpid(t->threads.at[i].tid, &status, __WALL) >= 0 && WIFSTOPPED(status))
-				;
+			if (t->threads.at[i].r)
+				remote_bury(t->threads.at[i].r);
+			t->threads.at[i].r = NULL;
 		}
 	}
 }
@@ -455,8 +452,7 @@ int verst_dump_kill(struct verst_dump *d, struct err *err)
 	int ret = io_write_file(c->run.cgroup_fd, "cgroup.kill", "1", err);
 
 	if (!ret) {
-		reap_tracees(c);
-		release_all(c);
+		bury_tracees(c);
 		ret = ve_kill(&c->ve, err);
 	}
 	if (d->lease_fd >= 0)

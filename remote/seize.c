@@ -326,3 +326,18 @@ int remote_release(struct remote *r, struct err *err)
 {
 	return remote_release_all(&r, 1, err);
 }
+
+void remote_bury(struct remote *r)
+{
+	struct err ignored;
+	int status;
+
+	while (!r->gone) {
+		pid_t pid = waitpid(r->tid, &status, __WALL);
+
+		if (pid < 0 && errno == EINTR)
+			continue;
+		r->gone = pid < 0 || !WIFSTOPPED(status);
+	}
+	remote_release(r, &ignored);
+}

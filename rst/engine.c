@@ -23,6 +23,7 @@ struct verst_restore {
 	int in_fd;
 	int tree_root_fd; /* the VE's root as one mount; set once, read by another thread */
 	unsigned uid_base;
+	int64_t monotonic_offset_ns, boottime_offset_ns; /* of the VE's clocks, by when its first record arrived */
 	int64_t frozen_at_ns; /* when the tree of the frozen VE was read */
 	bool booted, ended;
 };
@@ -225,6 +226,16 @@ static int on_fsent(struct rst *r, struct err *err)
 	return ret;
 }
 
+static void on_ve(struct verst_restore *h)
+{
+	const struct ve_obj *obj = &h->r.m.ve.at[0];
+
+	if (h->booted)
+		return;
+	h->monotonic_offset_ns = obj->monotonic_ns - clock_ns(CLOCK_MONOTONIC);
+	h->boottime_offset_ns = obj->boottime_ns - clock_ns(CLOCK_BOOTTIME);
+}
+
 static int on_object(struct verst_restore *h, const struct img_record *rec, struct err *err)
 {
 	struct rst *r = &h->r;
@@ -232,6 +243,9 @@ static int on_object(struct verst_restore *h, const struct img_record *rec, stru
 	if (rec->type != OBJ_ve && rec->type != OBJ_tree && !h->booted)
 		return err_set(err, ERR_IMAGE, "an object comes before the tree");
 	switch (rec->type) {
+	case OBJ_ve:
+		on_ve(h);
+		return 0;
 	case OBJ_tree:
 		return on_tree(h, err);
 	case OBJ_mount:

@@ -78,14 +78,10 @@ static int fork_from(struct remote *from, uint32_t vpid, uint64_t flags, int exi
 
 static int helper_end(struct rst_task *parent, struct remote *helper, struct err *err)
 {
-	pid_t tid = remote_tid(helper);
 	int64_t result;
-	int status;
 
-	kill(tid, SIGKILL);
-	while (waitpid(tid, &status, __WALL) < 0 && errno == EINTR)
-		;
-	remote_release(helper, &(struct err){0});
+	kill(remote_tid(helper), SIGKILL);
+	remote_bury(helper);
 	if (remote_syscall(parent->r, SYS_wait4, 4, (const uint64_t[]){(uint64_t)-1, 0, __WALL | WNOHANG, 0}, &result, err))
 		return err_ctx(err, "task %u: wait for a helper", parent->t.pid);
 	return 0;
@@ -198,13 +194,10 @@ static void drop_task(struct rst *r, struct rst_task *t)
 {
 	struct rst_task *parent = rst_tree_find(r, t->t.ppid);
 	struct err ignored;
-	int status;
 
 	if (t->r) {
 		kill(t->pid, SIGKILL);
-		while (waitpid(t->pid, &status, __WALL) < 0 && errno == EINTR)
-			;
-		remote_release(t->r, &ignored);
+		remote_bury(t->r);
 		if (parent && parent->r) { /* else it is init's, who will be asked at the end */
 			int64_t result;
 
@@ -391,21 +384,14 @@ void rst_tree_kill(struct rst *r)
 	/* children first; PTRACE_O_EXITKILL would do as much, but only when this process ends */
 	for (size_t i = r->tasks.nr; i-- > 0;) {
 		struct rst_task *t = &r->tasks.at[i];
-		struct err ignored;
-		int status;
 
 		if (!t->r)
 			continue;
 		kill(t->pid, SIGKILL);
-		vec_each(thread, &t->threads) {
-			while (waitpid(remote_tid(*thread), &status, __WALL) < 0 && errno == EINTR)
-				;
-			remote_release(*thread, &ignored);
-		}
+		vec_each(thread, &t->threads)
+			remote_bury(*thread);
 		vec_free(&t->threads);
-		while (waitpid(t->pid, &status, __WALL) < 0 && errno == EINTR)
-			;
-		remote_release(t->r, &ignored);
+		remote_bury(t->r);
 		t->r = NULL;
 	}
 }
