@@ -108,23 +108,53 @@ static int start(struct cli *cli, struct verst *v, const char *ve, struct err *e
 	return 0;
 }
 
+/* Goes on after a VE that does not start; fails with the last error. */
+static int start_onboot(struct cli *cli, struct verst *v, struct err *err)
+{
+	struct verst_status *list;
+	size_t nr;
+	int r = 0;
+
+	if (verst_list(v, &list, &nr, err))
+		return -1;
+	for (size_t i = 0; i < nr; i++) {
+		char id[16];
+
+		snprintf(id, sizeof(id), "%u", list[i].id);
+		if (list[i].onboot && !list[i].running && start(cli, v, id, err)) {
+			log_warn("VE %s: %s", id, err->msg);
+			r = -1;
+		}
+		verst_status_free(&list[i]);
+	}
+	free(list);
+	return r;
+}
+
 static int run_start(struct cli *cli, int argc, char **argv, struct err *err)
 {
+	_texts_ struct cli_texts args = {0};
+	bool onboot = false;
+	const struct cli_option options[] = {{"onboot", 0, CLI_FLAG, &onboot}};
 	struct verst *v;
-	const char *ve;
-	int r = with_ve(cli, argc, argv, NULL, 0, &v, &ve, err);
+	int r = cli_parse(cli, argc, argv, options, ARRAY_LEN(options), 0, 1, -1, &args, err);
 
 	if (r)
 		return r < 0 ? -1 : 0;
-	r = start(cli, v, ve, err);
+	if (onboot == (args.nr == 1))
+		return err_set(err, ERR_USAGE, "usage: verst start ID | --onboot");
+	if (cli_open(cli, &v, err))
+		return -1;
+	r = onboot ? start_onboot(cli, v, err) : start(cli, v, args.at[0], err);
 	verst_close(v);
 	return r;
 }
 
 const struct cli_command cli_start = {
 	.name = "start",
-	.args = "ID",
+	.args = "ID | --onboot",
 	.summary = "Start a VE",
+	.options = "  --onboot         all whose config says ONBOOT=\"yes\": for the node's own start\n",
 	.run = run_start,
 };
 

@@ -23,6 +23,7 @@ static json_object *to_json(const struct verst_status *s)
 	json_object_object_add(o, "ip", json_object_new_string(s->ip));
 	json_object_object_add(o, "ostemplate", json_object_new_string(s->template_name));
 	json_object_object_add(o, "description", json_object_new_string(s->description));
+	json_object_object_add(o, "onboot", json_object_new_boolean(s->onboot));
 	json_object_object_add(o, "init_pid", json_object_new_int(s->init_pid));
 	json_object_object_add(o, "uptime", json_object_new_int64(s->uptime_s));
 	return o;

@@ -36,7 +36,7 @@ int verst_destroy(struct verst *v, const char *ve, struct err *err);
 
 struct verst_status {
 	unsigned id;
-	bool exists, mounted, running, frozen;
+	bool exists, mounted, running, frozen, onboot;
 	char *name, *hostname, *ip, *template_name, *description; /* "" if not set */
 	int init_pid;	   /* on the host; 0 when not running */
 	unsigned nr_tasks; /* threads */

@@ -323,6 +323,16 @@ until_is 5 "1 sleep 4323" bash -c '"$VERST" --root "$0" exec 101 -- ps -o ppid,a
 ok "console" bash -c 'v() { "$VERST" --root "$0" "$@"; }; v exec 101 -- sh -c "echo on-the-console >/dev/console"; sleep 0.2
 	timeout 1 "$VERST" --root "$0" console 101 </dev/zero | grep -q on-the-console' "$top"
 
+# --- the node's own start ---
+
+code 20 v start
+code 20 v start 101 --onboot
+ok "stop" v stop --fast 101
+ok "start what is to be started" v start --onboot
+is "it runs" "exist mounted running" "$(state 101)"
+ok "again" v start --onboot
+code 32 v start 101
+
 # --- stop ---
 
 SECONDS=0

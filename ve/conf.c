@@ -101,8 +101,14 @@ static int parse_line(struct ve_conf *conf, const char *s, const char *end, unsi
 
 	while (s < end && isspace((unsigned char)*s))
 		s++;
-	if (s == end || *s == '#')
+	if (s == end || *s == '#') {
+		struct ve_conf_line *line = vec_add(&conf->lines);
+
+		line->key = mem_alloc((size_t)(end - s) + 1);
+		memcpy(line->key, s, (size_t)(end - s));
+		line->value = mem_strdup("");
 		return 0;
+	}
 	equals = memchr(s, '=', (size_t)(end - s));
 	if (!equals || !is_key(s, (size_t)(equals - s)))
 		return err_set(err, ERR_VALUE, "line %u: not KEY=\"value\"", number);
@@ -143,6 +149,10 @@ char *ve_conf_print(const struct ve_conf *conf)
 
 	vec_each (line, &conf->lines) {
 		buf_put(&b, line->key, strlen(line->key));
+		if (!line->key[0] || line->key[0] == '#') {
+			buf_put_u8(&b, '\n');
+			continue;
+		}
 		buf_put(&b, "=\"", 2);
 		for (const char *s = line->value; *s; s++) {
 			if (strchr("\"\\$`", *s))

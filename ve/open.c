@@ -196,7 +196,7 @@ int ve_new(struct ve_node *node, unsigned id, const struct ve_conf *conf, struct
 		return err_set(err, ERR_EXISTS, "VE %u exists already", id);
 	}
 	vec_each (line, &conf->lines)
-		ve_conf_set(&ve.conf, line->key, line->value);
+		vec_push(&ve.conf.lines, ((struct ve_conf_line){mem_strdup(line->key), mem_strdup(line->value)}));
 	*ret = ve;
 	return 0;
 }

@@ -41,6 +41,7 @@ static bool is_mounted(const struct ve *ve)
 
 static void fill(const struct ve *ve, struct verst_status *s)
 {
+	const char *onboot = ve_conf_get(&ve->conf, "ONBOOT");
 	struct err ignored = ERR_INIT;
 	struct ve_run run;
 	struct ve_info info;
@@ -49,6 +50,7 @@ static void fill(const struct ve *ve, struct verst_status *s)
 		.id = ve->id,
 		.exists = true,
 		.mounted = is_mounted(ve),
+		.onboot = onboot && !strcmp(onboot, "yes"),
 		.name = value_of(ve, "NAME"),
 		.hostname = value_of(ve, "HOSTNAME"),
 		.ip = value_of(ve, "IP_ADDRESS"),
@@ -109,7 +111,7 @@ int verst_list(struct verst *v, struct verst_status **ret, size_t *ret_nr, struc
 		return -1;
 	vec_sort(&ids, by_number);
 	list = mem_alloc((ids.nr + 1) * sizeof(*list));
-	vec_each (id, &ids) {
+	vec_each(id, &ids) {
 		struct err ignored = ERR_INIT;
 		char number[16];
 		struct ve ve;

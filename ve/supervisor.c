@@ -418,9 +418,11 @@ static void end(struct supervisor *s)
 	struct err ok = ERR_INIT;
 
 	/* a `verst recover` that found the VE to have moved has us end it here, and goes on after us */
-	undo_run(&s->launch.undo);
+	/* The files in RUN last: with them goes the lock that keeps the next supervisor waiting. */
+	undo_run_to(&s->launch.undo, 1);
 	if (s->remove)
 		remove_ve(s->launch.ve);
+	undo_run(&s->launch.undo);
 	for (size_t i = 0; i < s->nr_clients; i++)
 		if (s->clients[i].kind == CLIENT_KILLER)
 			wire_send_reply(s->clients[i].fd, &ok);

@@ -25,7 +25,7 @@ struct ve_node {
 
 int ve_node_init(struct ve_node *node, const char *root, struct err *err);
 
-/* One config file: KEY="value" lines in order. Unknown keys are kept as they are. */
+/* One config file: KEY="value" lines in order. Unknown keys are kept as they are; so are comments and empty lines, as keys. */
 struct ve_conf_line {
 	char *key;
 	char *value;

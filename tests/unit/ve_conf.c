@@ -81,6 +81,20 @@ Test(ve_conf, keeps_order_and_unknown_keys)
 	ve_conf_free(&conf);
 }
 
+Test(ve_conf, keeps_comments)
+{
+	static const char before[] = "# one\n\n# one\n\t# KEY=no\nKEY=\"1\"\n#\n";
+	static const char after[] = "# one\n\n# one\n# KEY=no\nKEY=\"2\"\n#\n";
+	struct ve_conf conf;
+	_free_ char *text = NULL;
+
+	cr_assert_eq(parse(before, &conf), 0);
+	ve_conf_set(&conf, "KEY", "2");
+	text = ve_conf_print(&conf);
+	cr_assert_str_eq(text, after);
+	ve_conf_free(&conf);
+}
+
 Test(ve_conf, what_is_printed_reads_the_same)
 {
 	static const char *const values[] = {"",   " ",	     "a\"b",	  "$HOME", "`id`",
