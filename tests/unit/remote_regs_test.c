@@ -161,7 +161,7 @@ static void is_about_to_call(void (*body)(struct shared *), long nr, enum arch_r
 			r = seize_one(pid);
 		}
 		ok(remote_collect_regs(r, &regs, &why));
-		cr_assert_eq(regs.general[RAX], nr, "%ld", (long)regs.general[RAX]);
+		cr_assert_eq(regs.general[RAX], (uint64_t)nr, "%ld", (long)regs.general[RAX]);
 		cr_assert_eq(regs.general[RESTART], restart);
 		ok(remote_read(r, regs.general[RIP], code, 2, &why));
 		cr_assert(code[0] == 0x0f && code[1] == 0x05);
