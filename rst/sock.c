@@ -37,7 +37,8 @@ static struct rst_sock_state *new_state(const struct model *m)
 	s->unixs = (struct rst_unix *)((char *)s + unixs_at);
 	s->inet_fds = (int *)((char *)s + inets_at);
 	for (size_t i = 0; i < s->nr_unixs; i++)
-		s->unixs[i] = (struct rst_unix){.fd = -1, .handle = -1, .mate = -1};
+		s->unixs[i] = (struct rst_unix){
+			.other = -1, .fd = -1, .handle = -1, .mate = -1, .door = -1, .door_handle = -1};
 	for (size_t i = 0; i < s->nr_inets; i++)
 		s->inet_fds[i] = -1;
 	return s;
@@ -52,7 +53,8 @@ int rst_sock_make(struct rst *r, struct err *err)
 {
 	if (!r->sock) {
 		r->sock = new_state(&r->m);
-		r->sock->failed = rst_apart_run(r, make_all, err);
+		r->sock->failed = rst_unix_plan(r, err) || rst_unix_task_pairs(r, err) || rst_apart_run(r, make_all, err) ||
+				  rst_unix_finish_making(r, err);
 		return r->sock->failed ? -1 : 0;
 	}
 	return r->sock->failed ? err_set(err, ERR_RESTORE, "sockets could not be made") : 0;
@@ -82,6 +84,8 @@ void rst_sock_free(struct rst *r)
 			cleanup_fd(&s->unixs[i].fd);
 		cleanup_fd(&s->unixs[i].handle);
 		cleanup_fd(&s->unixs[i].mate);
+		cleanup_fd(&s->unixs[i].door);
+		cleanup_fd(&s->unixs[i].door_handle);
 	}
 	inject_close(&s->inject);
 	rst_apart_memory_free(s, s->len_bytes);

@@ -15,13 +15,27 @@ struct rst_sock_sizes {
 	bool grown;
 };
 
+/* How a unix socket comes to be. */
+enum rst_unix_way {
+	UNIX_SINGLE = 1, /* by itself */
+	UNIX_PAIR,	 /* with `other`, by socketpair */
+	UNIX_MATE,	 /* the same, with an end of ours in place of one that is gone */
+	UNIX_CLIENT,	 /* by itself, and then connected: `other` is its far end */
+	UNIX_ACCEPTED,	 /* by accept, from a listener of its name; `other`, or an end of ours, connects to that */
+	UNIX_WAITING,	 /* by itself, and connected to the listener `other`, that does not accept it yet */
+};
+
 /* A unix socket while it is made: m.unixs.at[i] is unixs[i]. */
 struct rst_unix {
+	enum rst_unix_way way;
+	ssize_t other;	/* an index; -1: none */
 	int fd;		/* borrowed by the connect phase once it was handed out */
 	bool handed_out;
+	bool by_task;	/* the task whose ids are seen makes the decisive call (rst/unix_task.c) */
 	int handle;	/* of its file, -1 */
 	int mate;	/* a far end of ours that takes the place of one that is gone; -1 */
-	uint32_t pair;	/* id of the one it was made with and is connected to; 0 */
+	int door, door_handle; /* UNIX_ACCEPTED: the listener it comes from */
+	bool own_door;	       /* ... which was made for this only */
 	struct rst_sock_sizes sizes;
 };
 
@@ -79,8 +93,21 @@ int rst_udp_make(struct rst *r, int fd, const struct inet_obj *obj, struct err *
 int rst_inet_make_all(struct rst_apart *a, struct err *err);
 int rst_unix_make_all(struct rst_apart *a, struct err *err);
 
+/* Before it and after it. */
+int rst_unix_plan(struct rst *r, struct err *err);
+int rst_unix_finish_making(struct rst *r, struct err *err);
+
 /* rst/unix_queue.c: adds room for what is to be sent from fd; fills the queue of m.unixs.at[i]. */
 int rst_unix_room(int fd, const sock_packet_vec *queue, struct err *err);
 int rst_unix_fill(struct rst_apart *a, size_t i, struct err *err);
+
+/*
+ * rst/unix_task.c: what SO_PEERCRED tells is who called socketpair, connect or listen. So the tasks call them, where they still
+ * live and have been made.
+ */
+bool rst_unix_task_is_there(struct rst *r, uint32_t pid);
+int rst_unix_task_pairs(struct rst *r, struct err *err);    /* UNIX_PAIR, UNIX_MATE */
+int rst_unix_task_accepted(struct rst *r, struct err *err); /* UNIX_ACCEPTED */
+int rst_unix_task_listen(struct rst *r, struct err *err);   /* in the end: with the length of queue they had */
 
 #endif

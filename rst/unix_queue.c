@@ -163,8 +163,8 @@ int rst_unix_fill(struct rst_apart *a, size_t i, struct err *err)
 		return 0;
 	if (u->mate >= 0)
 		return obj->type == SOCK_DGRAM ? fill_by_mate(a, obj, u, err) : fill_connected(a, obj, u->mate, err);
-	if (u->pair)
-		return fill_connected(a, obj, s->unixs[model_unix(&a->r->m, u->pair) - a->r->m.unixs.at].fd, err);
+	if (u->other >= 0 && u->way != UNIX_WAITING)
+		return fill_connected(a, obj, s->unixs[u->other].fd, err);
 	if (obj->type == SOCK_DGRAM)
 		return fill_by_name(a, obj, u, err);
 	return err_set(err, ERR_IMAGE, "its queue is not empty, and it is not connected");
