@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 
 #include "facts/proc.h"
+#include "facts/vdso.h"
 
 struct cpt_space *cpt_space_find(const struct cpt *c, mm_id id)
 {
@@ -38,6 +39,7 @@ static int state_open(struct cpt *c, struct err *err)
 		return err_sys(err, "memfd");
 	c->mm = mem_new(struct cpt_mm_state);
 	c->mm->shm_dev = st.st_dev;
+	c->mm->vdso_digest = vdso_digest();
 	c->mm->can_scan = pagemap_scan_works();
 	return 0;
 }
@@ -129,14 +131,18 @@ static void clear_vmas(struct mm_obj *mm)
 static int read_vmas(struct cpt *c, const struct cpt_task *t, struct cpt_space *s, struct err *err)
 {
 	clear_vmas(&s->obj);
+	s->obj.vdso_digest = 0;
 	vec_each(m, &s->maps.list) {
 		struct vma_obj v;
 		int got = cpt_vma_obj(c, t, m, &v, err);
 
 		if (got < 0 && !is_race(c, err))
 			return -1;
-		if (!got)
-			vec_push(&s->obj.vmas, v);
+		if (got)
+			continue;
+		vec_push(&s->obj.vmas, v);
+		if (v.kind == VMA_VDSO)
+			s->obj.vdso_digest = c->mm->vdso_digest;
 	}
 	return 0;
 }
@@ -289,7 +295,28 @@ static int gone_meanwhile(struct cpt_space *s, bool *ret, struct err *err)
 	return 0;
 }
 
-static int send_space(struct cpt *c, struct cpt_space *s, struct verst_round *ret, struct err *err)
+/*
+ * Pages count as clean from here on. Files for direct I/O that are open before: the task stands still meanwhile; that
+ * were opened just now: nothing of this arming is believed, and the next one is done with the task standing still.
+ */
+static int arm(const struct cpt_task *t, struct cpt_space *s, struct ranges *ret_written, struct err *err)
+{
+	struct stopped_threads held = {0};
+	bool before, after;
+	int ret;
+
+	if (cpt_direct_has(t, &before, err) || (before && cpt_direct_stop(t, &held, err)))
+		return -1;
+	ret = cpt_track_cover(s, err) || cpt_track_arm(s, ret_written, err) ? -1 : 0;
+	if (cpt_direct_go(&held, ret ? &(struct err){0} : err) || ret || cpt_direct_has(t, &after, err))
+		return -1;
+	if (s->distrusted)
+		ranges_add(ret_written, 0, UINT64_MAX);
+	s->distrusted = after && !before;
+	return 0;
+}
+
+static int send_space(struct cpt *c, const struct cpt_task *t, struct cpt_space *s, struct verst_round *ret, struct err *err)
 {
 	struct mirror_task *dest;
 	struct ranges written = {0};
@@ -299,7 +326,7 @@ static int send_space(struct cpt *c, struct cpt_space *s, struct verst_round *re
 	if (!c->frozen) {
 		if (s->uffd < 0 || s->skipped)
 			return 0;
-		if (cpt_track_cover(s, err) || cpt_track_arm(s, &written, err) || gone_meanwhile(s, &gone, err))
+		if (arm(t, s, &written, err) || gone_meanwhile(s, &gone, err))
 			goto out;
 		s->skipped = gone;
 		result = 0;
@@ -321,7 +348,7 @@ static int send_spaces(struct cpt *c, struct verst_round *ret, struct err *err)
 	vec_each(t, &c->tasks) {
 		struct cpt_space *s = cpt_space_of(c, t);
 
-		if (s && send_space(c, s, ret, err))
+		if (s && send_space(c, t, s, ret, err))
 			return err_ctx(err, "memory of task %u (%s)", t->vpid, t->comm);
 	}
 	return cpt_shm_send(c, ret, err);
@@ -465,6 +492,9 @@ int cpt_mm_collect(struct cpt *c, struct err *err)
 	vec_each(t, &c->tasks) {
 		struct cpt_space *s = cpt_space_of(c, t);
 
+		if (!s && t->mm)
+			return err_set(err, ERR_CHECKPOINT, "task %u (%s) shares its memory with task %u (vfork?): try again", t->vpid,
+				       t->comm, cpt_space_find(c, t->mm)->vpid);
 		if (!s)
 			continue;
 		if (look_at(c, t, s, err) || read_layout(c, t, s, err))

@@ -5,6 +5,7 @@
  *	cpt/mm.c       address spaces: which task has which, their mappings, obstacles, the phases
  *	cpt/vma.c      one mapping of maps as a vma_obj
  *	cpt/track.c    write tracking: userfaultfd, arming, scans
+ *	cpt/direct.c   direct I/O, which no page table sees
  *	cpt/mirror.c   what the restoring side has built so far
  *	cpt/pages.c    which pages to send, and sending them
  *	cpt/shm.c      shared memory objects
@@ -31,6 +32,7 @@ struct cpt_space {
 	struct maps maps;
 	bool flags_known;  /* maps has flags, or took them over */
 	struct mm_obj obj; /* of maps; the rest when frozen */
+	bool distrusted;   /* direct I/O may have been under way when it was armed: all counts as written */
 	struct ranges owed; /* could not be read in the last round */
 };
 
@@ -63,6 +65,7 @@ struct cpt_mm_state {
 	mm_id last_id;
 	unsigned round; /* the one being written */
 	bool can_scan;	/* PAGEMAP_SCAN */
+	uint64_t vdso_digest;
 	dev_t shm_dev;	/* of the kernel's own tmpfs, where shared memory lives */
 	VEC(struct cpt_shm *) shms;
 	VEC(struct known_file) files;
@@ -93,6 +96,15 @@ int cpt_track_arm(struct cpt_space *s, struct ranges *ret_written, struct err *e
 int cpt_track_pages(const struct cpt *c, struct cpt_space *s, page_areas *ret, struct err *err);
 
 void cpt_track_free(struct cpt *c);
+
+/* --- cpt/direct.c --- */
+struct stopped_threads {
+	VEC(pid_t) tids;
+	VEC(struct remote *) remotes;
+};
+int cpt_direct_has(const struct cpt_task *t, bool *ret, struct err *err); /* a file opened with O_DIRECT */
+int cpt_direct_stop(const struct cpt_task *t, struct stopped_threads *ret, struct err *err); /* all its threads */
+int cpt_direct_go(struct stopped_threads *held, struct err *err);
 
 /* --- cpt/mirror.c --- */
 int mirror_tree(struct mirror *m, const struct tree_obj *tree, struct err *err); /* tree must live on */

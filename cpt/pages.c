@@ -56,7 +56,7 @@ static void changed(const struct cpt *c, const struct cpt_space *s, const struct
 	struct ranges more = {0};
 
 	vec_each(a, pages)
-		if (s->uffd < 0 || !(a->flags & PAGE_WPALLOWED) || (c->frozen && a->flags & PAGE_WRITTEN))
+		if (s->uffd < 0 || s->distrusted || !(a->flags & PAGE_WPALLOWED) || (c->frozen && a->flags & PAGE_WRITTEN))
 			ranges_append(ret, a->start, a->end);
 	ranges_unite(ret, written);
 	ranges_unite(ret, &s->owed);

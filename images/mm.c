@@ -22,6 +22,7 @@ static const struct img_field fields[] = {
 	HEX(arg_end),	  HEX(env_start),
 	HEX(env_end),	  BYTES(auxv, 4096),
 	NUM(exe),	  NUM(thp_disable),
+	HEX(vdso_digest),
 };
 static const struct img_table table = IMG_TABLE(mm, fields);
 #undef T

@@ -45,6 +45,7 @@ struct vma_obj {
 struct mm_obj {
 	mm_id id;
 	VEC(struct vma_obj) vmas; /* by address */
+	uint64_t vdso_digest; /* of the kernel it ran on: where the functions of its vdso are; 0 if it has none */
 	/* the rest is true only in the record of the frozen part */
 	uint64_t start_code, end_code, start_data, end_data, start_brk, brk, start_stack;
 	uint64_t arg_start, arg_end, env_start, env_end;

@@ -11,6 +11,7 @@
 
 #include "arch/arch.h"
 #include "facts/maps.h"
+#include "facts/vdso.h"
 
 /* Newer than the headers of Debian 12. */
 #ifndef PR_SET_VMA
@@ -86,6 +87,8 @@ int rst_vdso_check(struct rst *r, const struct mm_obj *mm, struct err *err)
 				       "it was made on another kernel");
 		nr++;
 	}
+	if (nr && mm->vdso_digest != vdso_digest())
+		return err_set(err, ERR_KERNEL, "the vdso of the image has its functions at other places than this kernel's");
 	if (nr && nr != state->vdso.nr)
 		return err_set(err, ERR_KERNEL, "the vdso of the image has %zu parts, this kernel's %zu", nr, state->vdso.nr);
 	return 0;

@@ -17,7 +17,6 @@
 #endif
 
 #define CALLS_A_BATCH 4096u /* well within the blob's room */
-#define ADDRESS_END   (1ull << 56)
 
 int rst_mm_state(struct rst *r, struct rst_mm_state **ret, struct err *err)
 {
@@ -84,9 +83,11 @@ static int check_vma(struct rst *r, const struct vma_obj *v, struct err *err)
 {
 	uint64_t mask = (uint64_t)sysconf(_SC_PAGESIZE) - 1;
 
-	if ((v->start | v->end | v->offset) & mask || v->end > ADDRESS_END || v->prot > (PROT_READ | PROT_WRITE | PROT_EXEC) ||
+	if ((v->start | v->end | v->offset) & mask || v->end > RST_ADDRESS_END || v->prot > (PROT_READ | PROT_WRITE | PROT_EXEC) ||
 	    v->offset + (v->end - v->start) < v->offset)
 		return err_set(err, ERR_IMAGE, "mapping %lx-%lx: impossible", v->start, v->end);
+	if (v->kind < VMA_ANON || v->kind > VMA_VVAR || (v->kind == VMA_ANON && (v->shm || v->reg)))
+		return err_set(err, ERR_IMAGE, "mapping %lx: kind %d", v->start, v->kind);
 	if (v->shm ? !model_shm(&r->m, v->shm) : v->kind == VMA_SHM)
 		return err_set(err, ERR_IMAGE, "mapping %lx: there is no shared memory %u", v->start, v->shm);
 	if (v->reg ? !model_reg(&r->m, v->reg) : (v->kind == VMA_FILE || v->kind == VMA_FILE_SHARED) && !v->shm)

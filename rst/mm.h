@@ -13,6 +13,8 @@
 #include "model/aspace.h"
 #include "rst/rst.h"
 
+#define RST_ADDRESS_END (1ull << 56) /* no address, no size is beyond, which keeps sums in bounds */
+
 /* What is mapped in one task. */
 struct rst_mm {
 	mm_id id; /* of the last record; 0: none of its own yet, all came by fork */

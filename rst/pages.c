@@ -148,7 +148,7 @@ static int run_in_place(struct writer *x, const struct pages_run *run, const uin
 {
 	uint64_t len = run->nr_pages * page_size(), end = run->start + len;
 
-	if (!ranges_cover(&x->t->mm->private, run->start, end))
+	if (run->nr_pages > RST_ADDRESS_END / page_size() || !ranges_cover(&x->t->mm->private, run->start, end))
 		return err_set(err, ERR_IMAGE, "pages %lx-%lx are not in private memory", run->start, end);
 	switch (run->kind) {
 	case PAGES_DATA:

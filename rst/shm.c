@@ -152,7 +152,7 @@ static int one_run(struct rst_shm *s, const struct pages_run *run, const uint8_t
 {
 	uint64_t page_bytes = (uint64_t)sysconf(_SC_PAGESIZE), len = run->nr_pages * page_bytes, end = run->start + len;
 
-	if (run->start % page_bytes || end < run->start)
+	if (run->start % page_bytes || run->start > RST_ADDRESS_END || run->nr_pages > RST_ADDRESS_END / page_bytes)
 		return err_set(err, ERR_IMAGE, "pages at %lx: impossible", run->start);
 	switch (run->kind) {
 	case PAGES_DATA:

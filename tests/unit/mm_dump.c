@@ -71,6 +71,30 @@ Test(mm_dump, rounds_find_what_was_written)
 	world_end(&w);
 }
 
+static uint64_t open_direct(uint64_t arg)
+{
+	return (uint64_t)open("/bin/sh", O_RDONLY | O_DIRECT);
+}
+
+/* With a file open for direct I/O the task is stopped for each arming. */
+Test(mm_dump, rounds_beside_direct_io)
+{
+	struct world w;
+
+	world_start(&w, false);
+	world_do(&w, 0, map_64, 1);
+	world_round(&w);
+	cr_assert_geq((int64_t)world_do(&w, 0, open_direct, 0), 0);
+	for (unsigned i = 0; i < 3; i++) {
+		world_do(&w, 0, write_page, i * 3);
+		world_round(&w);
+	}
+	cr_assert_leq(w.last.sent_pages, 10, "%lu pages", w.last.sent_pages);
+	world_do(&w, 0, write_page, 20);
+	world_check(&w, 0);
+	world_end(&w);
+}
+
 /* --- pages that go, mappings that change under the same addresses --- */
 
 static uint64_t drop_some(uint64_t arg)

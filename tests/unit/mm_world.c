@@ -171,7 +171,7 @@ void world_freeze(struct world *w)
 
 /* --- restore --- */
 
-static void boot(struct world *w)
+void world_boot(struct world *w)
 {
 	struct rst *r = &w->r;
 	struct rst_task *init = vec_add(&r->tasks);
@@ -212,7 +212,7 @@ void world_restore(struct world *w)
 {
 	struct img_record rec;
 
-	boot(w);
+	world_boot(w);
 	cr_assert_eq(lseek(w->image_fd, 0, SEEK_SET), 0);
 	must(w, img_reader_open(w->image_fd, &w->r.in, &w->err));
 	do {

@@ -33,6 +33,7 @@ pid_t world_pid(struct world *w, uint32_t vpid);   /* on the host */
 void world_round(struct world *w);
 void world_freeze(struct world *w);
 void world_restore(struct world *w);
+void world_boot(struct world *w); /* only the waiting init of the restore */
 /* Mappings and every byte of memory of all tasks are the same. */
 void world_compare(struct world *w);
 /* All of it. */
