@@ -156,17 +156,20 @@ static int take_init(struct rst *r, struct err *err)
  * The clocks go on from where the VE stood still if that can be seen ahead, as in a file; else from where the dump began, and
  * what it took must pass here as well (wait_for_clock).
  */
-static struct ve_boot_opts boot_opts(struct rst *r, const struct ve_obj *first)
+static struct ve_boot_opts boot_opts(const struct verst_restore *h)
 {
-	struct ve_obj last = {0};
-	const struct ve_obj *ve = img_peek_ve(r->in, &last) ? &last : first;
 	struct ve_boot_opts opts = {
 		.locked = true,
-		.monotonic_offset_ns = ve->monotonic_ns - clock_ns(CLOCK_MONOTONIC),
-		.boottime_offset_ns = ve->boottime_ns - clock_ns(CLOCK_BOOTTIME),
+		.monotonic_offset_ns = h->monotonic_offset_ns,
+		.boottime_offset_ns = h->boottime_offset_ns,
 	};
+	struct ve_obj last;
 
-	model_free_ve(&last);
+	if (img_peek_ve(h->r.in, &last)) {
+		opts.monotonic_offset_ns = last.monotonic_ns - clock_ns(CLOCK_MONOTONIC);
+		opts.boottime_offset_ns = last.boottime_ns - clock_ns(CLOCK_BOOTTIME);
+		model_free_ve(&last);
+	}
 	return opts;
 }
 
@@ -179,7 +182,7 @@ static int boot(struct verst_restore *h, const struct ve_obj *obj, struct err *e
 
 	if (check_header(r, err) || open_ve(h, obj, err) || fault_point("restore-begin", err))
 		return -1;
-	opts = boot_opts(r, obj);
+	opts = boot_opts(h);
 	if (ve_boot(&r->ve, &opts, &r->undo, &r->run, err))
 		return -1;
 	h->booted = true;
