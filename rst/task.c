@@ -118,12 +118,17 @@ static struct timeval timeval_of(int64_t ns)
 	return (struct timeval){ns / 1000000000, ns % 1000000000 / 1000};
 }
 
+/*
+ * One with an interval and nothing left has expired, and its signal waits to be taken (only then does the kernel start it
+ * again): it expires at once, which adds nothing to a signal that is pending. Less than 1 us would be taken for "none".
+ */
 static void add_itimers(struct remote_batch *b, const struct task_obj *obj)
 {
 	for (int i = 0; i < 3; i++) {
-		struct itimerval it = {timeval_of(obj->itimers[i].interval_ns), timeval_of(obj->itimers[i].left_ns)};
+		const struct itimer_obj *timer = &obj->itimers[i];
+		struct itimerval it = {timeval_of(timer->interval_ns), timeval_of(MAX(timer->left_ns, 1000))};
 
-		if (obj->itimers[i].left_ns)
+		if (timer->left_ns || timer->interval_ns)
 			remote_call(b, "setitimer", 0, SYS_setitimer, ra_num(i), ra_data(remote_batch_data(b, &it, sizeof(it))), ra_num(0));
 	}
 }
