@@ -217,48 +217,52 @@ struct changes {
 	size_t nr, cap;
 };
 
-static void add_set(struct changes *changes, const char *key, const char *value)
+static const struct {
+	const char *option, *key;
+} settings[] = {
+	{"hostname", "HOSTNAME"},	  {"name", "NAME"},
+	{"nameserver", "NAMESERVER"},	  {"searchdomain", "SEARCHDOMAIN"},
+	{"description", "DESCRIPTION"},	  {"onboot", "ONBOOT"},
+	{"stop-timeout", "STOP_TIMEOUT"},
+};
+
+/* What goes comes before what comes: an address can be put in the place of another. */
+static struct changes list_changes(const struct cli_texts *del, const struct cli_texts *add,
+				   const char *const *values)
 {
-	if (value)
-		vec_push(changes, ((struct verst_change){VERST_SET, key, value}));
+	struct changes changes = {0};
+
+	for (size_t i = 0; i < del->nr; i++)
+		vec_push(&changes, ((struct verst_change){VERST_REMOVE, "IP_ADDRESS", del->at[i]}));
+	for (size_t i = 0; i < add->nr; i++)
+		vec_push(&changes, ((struct verst_change){VERST_ADD, "IP_ADDRESS", add->at[i]}));
+	for (size_t i = 0; i < ARRAY_LEN(settings); i++)
+		if (values[i])
+			vec_push(&changes, ((struct verst_change){VERST_SET, settings[i].key, values[i]}));
+	return changes;
 }
 
 static int run_set(struct cli *cli, int argc, char **argv, struct err *err)
 {
-	const char *hostname = NULL, *name = NULL, *nameserver = NULL, *search = NULL, *description = NULL,
-		   *onboot = NULL, *timeout = NULL, *ve;
+	const char *values[ARRAY_LEN(settings)] = {0}, *ve;
 	_texts_ struct cli_texts add = {0}, del = {0};
 	bool save = false;
-	const struct cli_option options[] = {
+	struct cli_option options[4 + ARRAY_LEN(settings)] = {
 		{"ip", 0, CLI_LIST, &add},
 		{"ipadd", 0, CLI_LIST, &add},
 		{"ipdel", 0, CLI_LIST, &del},
-		{"hostname", 0, CLI_TEXT, &hostname},
-		{"name", 0, CLI_TEXT, &name},
-		{"nameserver", 0, CLI_TEXT, &nameserver},
-		{"searchdomain", 0, CLI_TEXT, &search},
-		{"description", 0, CLI_TEXT, &description},
-		{"onboot", 0, CLI_TEXT, &onboot},
-		{"stop-timeout", 0, CLI_TEXT, &timeout},
 		{"save", 0, CLI_FLAG, &save},
 	};
-	struct changes changes = {0};
+	struct changes changes;
 	struct verst *v;
-	int r = with_ve(cli, argc, argv, options, ARRAY_LEN(options), &v, &ve, err);
+	int r;
 
+	for (size_t i = 0; i < ARRAY_LEN(settings); i++)
+		options[4 + i] = (struct cli_option){settings[i].option, 0, CLI_TEXT, &values[i]};
+	r = with_ve(cli, argc, argv, options, ARRAY_LEN(options), &v, &ve, err);
 	if (r)
 		return r < 0 ? -1 : 0;
-	for (size_t i = 0; i < del.nr; i++)
-		vec_push(&changes, ((struct verst_change){VERST_REMOVE, "IP_ADDRESS", del.at[i]}));
-	for (size_t i = 0; i < add.nr; i++)
-		vec_push(&changes, ((struct verst_change){VERST_ADD, "IP_ADDRESS", add.at[i]}));
-	add_set(&changes, "HOSTNAME", hostname);
-	add_set(&changes, "NAME", name);
-	add_set(&changes, "NAMESERVER", nameserver);
-	add_set(&changes, "SEARCHDOMAIN", search);
-	add_set(&changes, "DESCRIPTION", description);
-	add_set(&changes, "ONBOOT", onboot);
-	add_set(&changes, "STOP_TIMEOUT", timeout);
+	changes = list_changes(&del, &add, values);
 	r = changes.nr ? verst_set(v, ve, changes.at, changes.nr, save, err)
 		       : err_set(err, ERR_USAGE, "nothing to set (verst set --help)");
 	if (!r)

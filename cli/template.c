@@ -45,11 +45,40 @@ const struct cli_command cli_template_build = {
 	.run = run_build,
 };
 
+static json_object *to_json(const struct verst_template *t)
+{
+	json_object *o = json_object_new_object();
+
+	json_object_object_add(o, "name", json_object_new_string(t->name));
+	json_object_object_add(o, "kind", json_object_new_string(t->kind));
+	json_object_object_add(o, "init", json_object_new_string(t->init));
+	json_object_object_add(o, "arch", json_object_new_string(t->arch));
+	json_object_object_add(o, "digest", json_object_new_string(t->digest));
+	return o;
+}
+
+static void print_json(const struct verst_template *list, size_t nr)
+{
+	json_object *array = json_object_new_array();
+
+	for (size_t i = 0; i < nr; i++)
+		json_object_array_add(array, to_json(&list[i]));
+	puts(json_object_to_json_string_ext(array, JSON_C_TO_STRING_PRETTY));
+	json_object_put(array);
+}
+
+static void print_table(const struct verst_template *list, size_t nr)
+{
+	printf("%-24s %-8s %-9s %-8s %s\n", "NAME", "KIND", "INIT", "ARCH", "DIGEST");
+	for (size_t i = 0; i < nr; i++)
+		printf("%-24s %-8s %-9s %-8s %s\n", list[i].name, list[i].kind, list[i].init, list[i].arch,
+		       list[i].digest);
+}
+
 static int run_list(struct cli *cli, int argc, char **argv, struct err *err)
 {
-	struct verst_template *list;
 	_texts_ struct cli_texts args = {0};
-	json_object *array = NULL;
+	struct verst_template *list;
 	struct verst *v;
 	size_t nr;
 	int r = cli_parse(cli, argc, argv, NULL, 0, 0, 0, -1, &args, err);
@@ -62,30 +91,9 @@ static int run_list(struct cli *cli, int argc, char **argv, struct err *err)
 	verst_close(v);
 	if (r)
 		return -1;
-	if (cli->json)
-		array = json_object_new_array();
-	else
-		printf("%-24s %-8s %-9s %-8s %s\n", "NAME", "KIND", "INIT", "ARCH", "DIGEST");
-	for (size_t i = 0; i < nr; i++) {
-		struct verst_template *t = &list[i];
-
-		if (array) {
-			json_object *o = json_object_new_object();
-
-			json_object_object_add(o, "name", json_object_new_string(t->name));
-			json_object_object_add(o, "kind", json_object_new_string(t->kind));
-			json_object_object_add(o, "init", json_object_new_string(t->init));
-			json_object_object_add(o, "arch", json_object_new_string(t->arch));
-			json_object_object_add(o, "digest", json_object_new_string(t->digest));
-			json_object_array_add(array, o);
-		} else {
-			printf("%-24s %-8s %-9s %-8s %s\n", t->name, t->kind, t->init, t->arch, t->digest);
-		}
-		verst_template_free(t);
-	}
-	if (array)
-		puts(json_object_to_json_string_ext(array, JSON_C_TO_STRING_PRETTY));
-	json_object_put(array);
+	(cli->json ? print_json : print_table)(list, nr);
+	for (size_t i = 0; i < nr; i++)
+		verst_template_free(&list[i]);
 	free(list);
 	return 0;
 }

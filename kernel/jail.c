@@ -194,7 +194,9 @@ int jail_enter(const struct jail *jail, struct err *err)
 	if (change_root(jail->root_fd, &old, err) || make_dev(jail, err) || make_proc(err) || make_sys(err) ||
 	    mount_fs("tmpfs", "/run", MS_NOSUID | MS_NODEV, "mode=755", err) || detach_old(old, err))
 		return err_code(err, ERR_BOOT);
-	mkdir("/run/lock", 01777);
+	/* What Debian's boot scripts expect of whoever mounted /run. */
+	if (mkdir("/run/lock", 01777) || symlink("/dev/shm", "/run/shm"))
+		return err_sys(err, "/run");
 	umask(022);
 	/* Keys of whoever started the VE are none of its business. */
 	syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL);

@@ -140,10 +140,20 @@ static int fix_systemd(int dir, struct err *err)
  */
 static int fix_sysvinit(int dir, struct err *err)
 {
-	static const char *const off[] = {"mountkernfs.sh", "mountdevsubfs.sh", "mount-configfs",
-					  "checkroot.sh",   "checkfs.sh",	"mountall.sh",
-					  "hwclock.sh",	    "brightness",	"procps",
-					  "urandom",	    "mountnfs.sh",	"udev"};
+	static const char *const off[] = {"mountkernfs.sh",
+					  "mountdevsubfs.sh",
+					  "mount-configfs",
+					  "checkroot.sh",
+					  "checkfs.sh",
+					  "mountall.sh",
+					  "hwclock.sh",
+					  "brightness",
+					  "procps",
+					  "urandom",
+					  "mountnfs.sh",
+					  "udev",
+					  "checkroot-bootclean.sh",
+					  "mountall-bootclean.sh"};
 	_fd_ int rc = openat(dir, "etc/rcS.d", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int copy = rc >= 0 ? dup(rc) : -1;
 	_dir_ DIR *d = copy >= 0 ? fdopendir(copy) : NULL;
