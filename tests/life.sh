@@ -301,7 +301,7 @@ is "/dev/stdout" x "$(v exec 101 -- sh -c 'echo x >/dev/stdout')"
 if command -v script >/dev/null; then
 	pty() { script -qec "stty rows 33 cols 99; $*" /dev/null; }
 	export -f v
-	is "pty of its own" "/dev/pts/0 33 99" "$(pty "$VERST --root $top exec 101 -- sh -c 'tty; stty size'" | tr -s '\r\n' ' ' | sed 's,^[^/]*,,' | sed 's/ $//')"
+	is "pty of its own" "/dev/pts/0 33 99" "$(pty "$VERST --root $top exec 101 -- sh -c 'tty; stty size'" | tr -s '\r\n' ' ' | sed 's,\^@,,g; s, $,,')"
 	code 5 script -qec "$VERST --root $top exec 101 -- sh -c 'exit 5'" /dev/null
 	is "enter" "uid=0(root) gid=0(root)" "$(script -qec "$VERST --root $top enter 101" /dev/null <<<'id; exit' | tr -d '\r' | grep -m1 ^uid)"
 fi
