@@ -410,9 +410,10 @@ int verst_dump_resume(struct verst_dump *d, struct err *err)
 	int ret = 0;
 
 	if (d->c.frozen) {
+		/* first, because a commit has frozen the VE again, and what is injected does not run in the freezer */
+		ret = ve_thaw(&d->c.run, err);
 		release_all(&d->c);
 		netlock_release(d->c.netlock);
-		ret = ve_thaw(&d->c.run, err);
 		setpriority(PRIO_PROCESS, 0, d->nice);
 	}
 	if (d->lease_fd >= 0 && !ret)

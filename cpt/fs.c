@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kcmp.h>
-#include <signal.h>
 #include <stdio.h>
 
 #include "cpt/file.h"
@@ -51,6 +50,15 @@ static bool has_own_fs(const struct cpt_task *t, const struct cpt_thread *thread
 	return thread->tid != t->pid && cpt_fdid_kcmp(t->pid, thread->tid, KCMP_FS, 0, 0, &ignored) > 0;
 }
 
+/* A task that has ended since it was listed has neither root nor working directory, and is no obstacle. */
+static bool still_there(const struct cpt_task *t)
+{
+	struct proc_stat stat;
+	struct err ignored;
+
+	return !proc_stat_read(t->proc_fd, &stat, &ignored) && stat.state != 'Z' && stat.state != 'X';
+}
+
 int cpt_fs_check(struct cpt *c, struct err *err)
 {
 	static const char *const links[] = {"root", "cwd"};
@@ -64,7 +72,7 @@ int cpt_fs_check(struct cpt *c, struct err *err)
 		for (size_t i = 0; i < ARRAY_LEN(links); i++) {
 			_free_ char *path = path_of(c, t, links[i], why);
 
-			if (!path && kill(t->pid, 0) == 0)
+			if (!path && still_there(t))
 				findings_add(c->findings, cpt_where(t, -1, where), NULL, "%s", why);
 		}
 		vec_each(thread, &t->threads)

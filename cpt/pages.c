@@ -163,7 +163,7 @@ static int plan_pages(struct cpt *c, struct cpt_space *s, const struct mirror_ta
  * gives the task a copy of its own (mm/gup.c, gup_must_unshare), which would double the memory of every forking server that
  * is dumped. A page that is mapped once is pinned as it is (mm/memory.c, wp_can_reuse_anon_folio), and copied once less.
  */
-static int open_mem(struct cpt_space *s, struct err *err)
+static int open_mem(const struct cpt *c, struct cpt_space *s, struct err *err)
 {
 	char path[32];
 
@@ -171,6 +171,9 @@ static int open_mem(struct cpt_space *s, struct err *err)
 		return 0;
 	snprintf(path, sizeof(path), "/proc/%d/mem", s->pid);
 	s->mem_fd = open(path, O_RDONLY | O_CLOEXEC);
+	/* the task has ended since it was listed: its pages cannot be read, and the next tree is without it */
+	if (s->mem_fd < 0 && !c->frozen && (errno == ESRCH || errno == ENOENT))
+		return 0;
 	return s->mem_fd < 0 ? err_sys(err, "%s", path) : 0;
 }
 
@@ -354,7 +357,7 @@ int cpt_pages_send(struct cpt *c, struct cpt_space *s, struct mirror_task *dest,
 	int result = plan_pages(c, s, dest, written, &p, ret, err);
 
 	if (!result && p.data.list.nr)
-		result = open_mem(s, err);
+		result = open_mem(c, s, err);
 	if (!result && (p.data.list.nr || p.drop.list.nr || p.inherit.list.nr))
 		result = img_pages_begin(c->w, PAGES_MM, s->id, err) || send_runs(&x, &p, err) || img_pages_end(c->w, err) ? -1 : 0;
 	if (!result)

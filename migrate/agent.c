@@ -34,6 +34,7 @@ struct agent {
 	uint32_t out_seq;
 	struct agent_mark *mark;
 	struct builder *builder;
+	bool built; /* the engine is done, which it may be before the frame that ends the stream is here */
 	struct fileapply files;
 	bool files_open;
 	struct msg_preflight would; /* what was checked */
@@ -188,11 +189,36 @@ static int on_stream(struct agent *a, const struct frame *f, struct err *err)
 	return builder_feed(a->builder, f->body, f->len_bytes, err);
 }
 
+static int answer_ready(struct agent *a, struct err *err)
+{
+	struct verst_restore_stats stats;
+	struct buf b = {0};
+
+	if (a->files_open)
+		fileapply_end(&a->files);
+	a->files_open = false;
+	if (fault_point("agent-ready", err))
+		return -1;
+	a->state = AGENT_READY;
+	builder_stats(a->builder, &stats);
+	msg_put_ready(&b, &(struct msg_ready){stats.pages, (uint64_t)stats.ready_ns});
+	return send_frame(a, FRAME_READY, &b, err);
+}
+
 static int on_stream_end(struct agent *a, const struct frame *f, struct err *err)
 {
 	builder_feed_end(a->builder);
 	a->state = AGENT_BUILDING;
-	return 0;
+	return a->built ? answer_ready(a, err) : 0;
+}
+
+/* The engine is done, well or not. */
+static int on_built(struct agent *a, struct err *err)
+{
+	if (builder_await_ready(a->builder, err))
+		return -1;
+	a->built = true;
+	return a->state == AGENT_BUILDING ? answer_ready(a, err) : 0;
 }
 
 static int on_file(struct agent *a, const struct frame *f, struct err *err)
@@ -216,27 +242,6 @@ static int on_sync(struct agent *a, const struct frame *f, struct err *err)
 	uint64_t cookie;
 
 	return msg_get_number(f, &cookie, err) ? -1 : send_number(a, FRAME_SYNCED, cookie, err);
-}
-
-/* The engine is done: not a frame, but the step between STREAM_END and COMMIT. */
-static int on_built(struct agent *a, struct err *err)
-{
-	struct verst_restore_stats stats;
-	struct buf b = {0};
-
-	if (builder_await_ready(a->builder, err))
-		return -1;
-	if (a->state != AGENT_BUILDING)
-		return err_set(err, ERR_PROTOCOL, "the image ended before its STREAM_END");
-	if (a->files_open)
-		fileapply_end(&a->files);
-	a->files_open = false;
-	if (fault_point("agent-ready", err))
-		return -1;
-	a->state = AGENT_READY;
-	builder_stats(a->builder, &stats);
-	msg_put_ready(&b, &(struct msg_ready){stats.pages, (uint64_t)stats.ready_ns});
-	return send_frame(a, FRAME_READY, &b, err);
 }
 
 /*
@@ -382,7 +387,7 @@ static int serve(struct agent *a, struct err *err)
 		struct pollfd fds[2] = {{.fd = a->in_fd, .events = POLLIN}, {.fd = -1, .events = POLLIN}};
 		int got;
 
-		if (a->builder && a->state != AGENT_READY)
+		if (a->builder && !a->built)
 			fds[1].fd = builder_event_fd(a->builder);
 		got = poll(fds, 2, a->state == AGENT_COMMITTED ? FORGET_MS : IDLE_MS);
 		if (got < 0 && errno == EINTR)
