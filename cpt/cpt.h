@@ -142,6 +142,8 @@ int cpt_ghost_write(struct cpt *c, struct err *err);
 
 /* --- cpt/sock.c: what sock_diag tells of all sockets of the VE, read once --- */
 int cpt_sock_collect(struct cpt *c, struct err *err); /* frozen and locked, before cpt_file_collect */
+/* The VE goes on: gives back what was taken out of sockets. Before tasks run and packets flow. */
+void cpt_sock_resume(struct cpt *c);
 void cpt_sock_free(struct cpt *c);
 
 /* --- cpt/ns.c: hostname, mounts, tmpfs contents, network devices, addresses, routes --- */

@@ -412,6 +412,7 @@ int verst_dump_resume(struct verst_dump *d, struct err *err)
 	if (d->c.frozen) {
 		/* first, because a commit has frozen the VE again, and what is injected does not run in the freezer */
 		ret = ve_thaw(&d->c.run, err);
+		cpt_sock_resume(&d->c);
 		release_all(&d->c);
 		netlock_release(d->c.netlock);
 		setpriority(PRIO_PROCESS, 0, d->nice);

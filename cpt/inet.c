@@ -133,7 +133,7 @@ static int collect_common(struct cpt *c, const struct cpt_fd *fd, struct inet_ob
 	return 0;
 }
 
-static int collect_one(struct cpt *c, const struct cpt_fd *fd, struct inet_obj *obj, struct err *err)
+int cpt_inet_collect_one(struct cpt *c, const struct cpt_fd *fd, struct inet_obj *obj, struct err *err)
 {
 	obj->family = cpt_sock_int(fd->local, SOL_SOCKET, SO_DOMAIN);
 	obj->type = cpt_sock_int(fd->local, SOL_SOCKET, SO_TYPE);
@@ -156,7 +156,7 @@ static int inet_collect(struct cpt *c, const struct cpt_fd *fd, struct file_obj 
 
 	obj->id = (uint32_t)c->m.inets.nr;
 	ret->of = obj->id;
-	if (collect_one(c, fd, obj, err))
+	if (cpt_inet_collect_one(c, fd, obj, err))
 		return err_ctx(err, "%s", cpt_inet_name(obj, name));
 	return 0;
 }
@@ -166,4 +166,5 @@ const struct cpt_file_kind cpt_inet_kind = {
 	.match = inet_match,
 	.check = inet_check,
 	.collect = inet_collect,
+	.finish = cpt_acceptq_collect,
 };

@@ -98,6 +98,7 @@ void cpt_sock_free(struct cpt *c)
 	vec_each(u, &s->unixs)
 		cleanup_fd(&u->fd);
 	vec_free(&s->unixs);
+	cpt_acceptq_free(s);
 	free(s->scratch);
 	free(s);
 	c->sock = NULL;

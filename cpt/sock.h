@@ -22,11 +22,19 @@ struct cpt_unix {
 	uint32_t ino;
 };
 
+/* A TCP socket in our hands: a listener with connections that wait, or one of those, taken out of the queue. */
+struct cpt_held {
+	int fd;
+	uint32_t id; /* of its inet_obj */
+};
+
 struct cpt_sock_state {
 	struct sockdiag diag; /* as of the check, later as of the freeze */
 	uint64_t netns_cookie;
 	struct cpt_sock_default *defaults[7]; /* of a new socket, by family and type; [row of sockopt_table] */
 	VEC(struct cpt_unix) unixs;
+	VEC(struct cpt_held) listeners, waiting;
+	bool knows_acceptq, has_acceptq; /* can this kernel put connections into accept queues? */
 	uint8_t *scratch;
 	size_t scratch_bytes;
 };
@@ -59,11 +67,17 @@ int cpt_sock_int(int fd, int level, int name);
 /* Room for one datagram, kept over calls. */
 uint8_t *cpt_sock_scratch(struct cpt_sock_state *s, size_t len_bytes);
 
-/* cpt/tcp.c, cpt/udp.c: for cpt/inet.c. */
+/* cpt/tcp.c, cpt/udp.c: for cpt/inet.c, but the first, which is cpt/inet.c's. */
+int cpt_inet_collect_one(struct cpt *c, const struct cpt_fd *fd, struct inet_obj *obj, struct err *err);
 int cpt_tcp_check(struct cpt *c, const struct cpt_fd *fd, const char *where, struct err *err);
 int cpt_tcp_collect(struct cpt *c, const struct cpt_fd *fd, struct inet_obj *obj, struct err *err);
 int cpt_udp_check(struct cpt *c, const struct cpt_fd *fd, const char *where, struct err *err);
 int cpt_udp_collect(struct cpt *c, const struct cpt_fd *fd, struct inet_obj *obj, struct err *err);
+/* cpt/acceptq.c: can connections be taken out of a listener's queue, as they can be put back? */
+bool cpt_acceptq_works(struct cpt_sock_state *s);
+int cpt_acceptq_note(struct cpt *c, int listener_fd, uint32_t id, struct err *err);
+int cpt_acceptq_collect(struct cpt *c, struct err *err); /* from all listeners that were noted */
+void cpt_acceptq_free(struct cpt_sock_state *s);	 /* without a trace for the far ends, which the VE's next life has */
 /* "TCP 10.0.0.1:80", for errors. */
 const char *cpt_inet_name(const struct inet_obj *obj, char ret[static 80]);
 

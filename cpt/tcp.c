@@ -41,7 +41,8 @@ int cpt_tcp_check(struct cpt *c, const struct cpt_fd *fd, const char *where, str
 
 	if (get_info(fd->local, &info, err))
 		return -1;
-	if (info.tcpi_state == ST_LISTEN && info.tcpi_unacked) /* of a listener: those that wait (tcp_get_info) */
+	/* of a listener: those that wait (tcp_get_info) */
+	if (info.tcpi_state == ST_LISTEN && !cpt_acceptq_works(c->sock) && info.tcpi_unacked)
 		findings_add(c->findings, where, "try again", "listener has %u connections not accepted yet", info.tcpi_unacked);
 	if (info.tcpi_state == ST_SYN_RECV)
 		findings_add(c->findings, where, "try again", "TCP connection that is being opened (fast open)");
@@ -222,14 +223,16 @@ static int read_connecting(struct cpt *c, const struct cpt_fd *fd, struct inet_o
 	return 0;
 }
 
-static int read_listener(const struct tcp_info *info, struct inet_obj *obj)
+static int read_listener(struct cpt *c, int fd, const struct tcp_info *info, struct inet_obj *obj, struct err *err)
 {
 	char name[80];
 
 	obj->backlog = info->tcpi_sacked; /* tcp_get_info puts sk_max_ack_backlog there */
-	if (info->tcpi_unacked)
-		log_warn("%s: %u connections that nobody has accepted yet are lost", cpt_inet_name(obj, name),
-			 info->tcpi_unacked);
+	if (!info->tcpi_unacked)
+		return 0;
+	if (cpt_acceptq_works(c->sock))
+		return cpt_acceptq_note(c, fd, obj->id, err);
+	log_warn("%s: %u connections that nobody has accepted yet are lost", cpt_inet_name(obj, name), info->tcpi_unacked);
 	return 0;
 }
 
@@ -259,7 +262,7 @@ int cpt_tcp_collect(struct cpt *c, const struct cpt_fd *fd, struct inet_obj *obj
 		return -1;
 	switch (obj->state) {
 	case ST_LISTEN:
-		return read_listener(&info, obj);
+		return read_listener(c, fd->local, &info, obj, err);
 	case ST_CLOSE:
 		return obj->shutdown ? read_dead(fd->local, obj, err) : 0;
 	case ST_SYN_SENT:

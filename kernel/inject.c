@@ -118,51 +118,74 @@ static int send_packet(const struct inject *in, const struct inject_end *dst, co
 	return n == (ssize_t)len_bytes ? 0 : err_sys(err, "sending a packet made by hand");
 }
 
+/* Where the IP header ends and the other begins; the packet is then complete but for the checksum. */
+static uint8_t *new_packet(const struct inject_end *src, const struct inject_end *dst, uint8_t protocol, size_t payload_bytes,
+			   uint8_t **ret_payload, struct err *err)
+{
+	enum { MAX_BYTES = 65535 };
+	size_t ip_bytes = src->v6 ? sizeof(struct ip6_hdr) : sizeof(struct iphdr);
+	uint8_t *packet;
+
+	if (payload_bytes + (src->v6 ? 0 : ip_bytes) > MAX_BYTES) {
+		err_set(err, ERR_IMAGE, "packet of %zu bytes", payload_bytes);
+		return NULL;
+	}
+	packet = mem_alloc(ip_bytes + payload_bytes);
+	*ret_payload = packet + put_ip_header(packet, src, dst, protocol, payload_bytes);
+	return packet;
+}
+
+static void put_timestamp(uint8_t *at, uint32_t timestamp)
+{
+	const uint8_t head[] = {TCPOPT_NOP, TCPOPT_NOP, TCPOPT_TIMESTAMP, TCPOLEN_TIMESTAMP};
+
+	timestamp = htonl(timestamp);
+	memcpy(at, head, sizeof(head));
+	memcpy(at + sizeof(head), &timestamp, sizeof(timestamp)); /* and no echo */
+}
+
 int inject_tcp(const struct inject *in, const struct inject_end *src, const struct inject_end *dst, const struct inject_tcp *tcp,
 	       struct err *err)
 {
 	enum { TIMESTAMP_BYTES = 12 };
-	size_t tcp_bytes = sizeof(struct tcphdr) + (tcp->has_timestamp ? TIMESTAMP_BYTES : 0);
-	uint8_t packet[sizeof(struct ip6_hdr) + sizeof(struct tcphdr) + TIMESTAMP_BYTES];
-	size_t ip_bytes = put_ip_header(packet, src, dst, IPPROTO_TCP, tcp_bytes);
+	size_t head_bytes = sizeof(struct tcphdr) + (tcp->has_timestamp ? TIMESTAMP_BYTES : 0);
+	size_t tcp_bytes = head_bytes + tcp->len_bytes;
+	uint8_t *at;
+	_free_ uint8_t *packet = new_packet(src, dst, IPPROTO_TCP, tcp_bytes, &at, err);
 	struct tcphdr th = {.source = htons(src->port), .dest = htons(dst->port), .seq = htonl(tcp->seq),
-			    .ack_seq = htonl(tcp->ack), .doff = tcp_bytes / 4, .window = htons(tcp->window)};
+			    .ack_seq = htonl(tcp->ack), .doff = (uint16_t)(head_bytes / 4), .window = htons(tcp->window)};
 
+	if (!packet)
+		return -1;
 	th.fin = tcp->flags & INJECT_FIN;
 	th.rst = !!(tcp->flags & INJECT_RST);
 	th.ack = !!(tcp->flags & INJECT_ACK);
-	if (tcp->has_timestamp) {
-		uint8_t option[TIMESTAMP_BYTES] = {TCPOPT_NOP, TCPOPT_NOP, TCPOPT_TIMESTAMP, TCPOLEN_TIMESTAMP};
-		uint32_t value = htonl(tcp->timestamp);
-
-		memcpy(option + 4, &value, sizeof(value));
-		memcpy(packet + ip_bytes + sizeof(th), option, sizeof(option));
-	}
-	memcpy(packet + ip_bytes, &th, sizeof(th));
-	th.check = checksum(src, dst, IPPROTO_TCP, packet + ip_bytes, tcp_bytes);
-	memcpy(packet + ip_bytes, &th, sizeof(th));
-	return send_packet(in, dst, packet, ip_bytes + tcp_bytes, err);
+	if (tcp->has_timestamp)
+		put_timestamp(at + sizeof(th), tcp->timestamp);
+	if (tcp->len_bytes)
+		memcpy(at + head_bytes, tcp->data, tcp->len_bytes);
+	memcpy(at, &th, sizeof(th));
+	th.check = checksum(src, dst, IPPROTO_TCP, at, tcp_bytes);
+	memcpy(at, &th, sizeof(th));
+	return send_packet(in, dst, packet, (size_t)(at - packet) + tcp_bytes, err);
 }
 
 int inject_udp(const struct inject *in, const struct inject_end *src, const struct inject_end *dst, const void *data,
 	       size_t len_bytes, struct err *err)
 {
-	enum { MAX_BYTES = 65535 };
 	size_t udp_bytes = sizeof(struct udphdr) + len_bytes;
-	_free_ uint8_t *packet = NULL;
+	uint8_t *at;
+	_free_ uint8_t *packet = new_packet(src, dst, IPPROTO_UDP, udp_bytes, &at, err);
 	struct udphdr uh = {.source = htons(src->port), .dest = htons(dst->port), .len = htons((uint16_t)udp_bytes)};
-	size_t ip_bytes;
 
-	if (udp_bytes + (src->v6 ? 0 : sizeof(struct iphdr)) > MAX_BYTES)
-		return err_set(err, ERR_IMAGE, "UDP datagram of %zu bytes", len_bytes);
-	packet = mem_alloc(sizeof(struct ip6_hdr) + udp_bytes);
-	ip_bytes = put_ip_header(packet, src, dst, IPPROTO_UDP, udp_bytes);
-	memcpy(packet + ip_bytes, &uh, sizeof(uh));
+	if (!packet)
+		return -1;
 	if (len_bytes)
-		memcpy(packet + ip_bytes + sizeof(uh), data, len_bytes);
-	uh.check = checksum(src, dst, IPPROTO_UDP, packet + ip_bytes, udp_bytes);
+		memcpy(at + sizeof(uh), data, len_bytes);
+	memcpy(at, &uh, sizeof(uh));
+	uh.check = checksum(src, dst, IPPROTO_UDP, at, udp_bytes);
 	if (!uh.check)
 		uh.check = 0xffff; /* 0 says that there is none (RFC 768) */
-	memcpy(packet + ip_bytes, &uh, sizeof(uh));
-	return send_packet(in, dst, packet, ip_bytes + udp_bytes, err);
+	memcpy(at, &uh, sizeof(uh));
+	return send_packet(in, dst, packet, (size_t)(at - packet) + udp_bytes, err);
 }

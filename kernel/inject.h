@@ -33,13 +33,14 @@ struct inject_tcp {
 	uint16_t window; /* not scaled */
 	bool has_timestamp;
 	uint32_t timestamp;
+	const void *data;
+	size_t len_bytes;
 };
 
 /* In the calling thread's network namespace. */
 int inject_open(uint32_t mark, struct inject *ret, struct err *err);
 void inject_close(struct inject *in);
 
-/* A segment without data. */
 int inject_tcp(const struct inject *in, const struct inject_end *src, const struct inject_end *dst, const struct inject_tcp *tcp,
 	       struct err *err);
 int inject_udp(const struct inject *in, const struct inject_end *src, const struct inject_end *dst, const void *data,

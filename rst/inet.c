@@ -6,6 +6,8 @@
 #include <linux/if.h>
 #include <sys/socket.h>
 
+#include "kernel/acceptq.h"
+#include "kernel/netlock.h"
 #include "rst/sock.h"
 
 #define ST_LISTEN 10
@@ -114,6 +116,30 @@ static int make_one(struct rst *r, const struct inet_obj *obj, int *ret_fd, stru
 	return 0;
 }
 
+/* Connections that nobody had accepted. Where the kernel cannot make them, their far ends will see a reset. */
+static int fill_listeners(struct rst *r, struct err *err)
+{
+	struct acceptq *q = NULL;
+	struct inject *in;
+	char name[80];
+
+	vec_each(obj, &r->m.inets) {
+		const struct acceptq_conn conn = acceptq_conn_of(obj);
+		struct err own = ERR_INIT;
+
+		if (!obj->listener)
+			continue;
+		if (rst_sock_inject(r, &in, err))
+			return -1;
+		if ((!q && acceptq_open(r->netlock ? netlock_mark(r->netlock) : 0, &q, &own)) || acceptq_add(q, in, &conn, &own))
+			log_warn("%s, not accepted yet, is lost: %s", name_of(obj, name), own.msg);
+		if (!q)
+			return 0;
+	}
+	acceptq_close(q);
+	return 0;
+}
+
 /* Whether a port can be bound depends on who listens there already, so nobody listens before all are bound; connections, which
  * are bound by force, come last. */
 int rst_inet_make_all(struct rst_apart *a, struct err *err)
@@ -131,6 +157,8 @@ int rst_inet_make_all(struct rst_apart *a, struct err *err)
 			bool connection = obj->type == SOCK_STREAM && rst_tcp_is_connection(obj);
 			int result = 0;
 
+			if (obj->listener)
+				continue;
 			if (pass == 1 && obj->type == SOCK_STREAM && obj->state == ST_LISTEN)
 				result = rst_tcp_listen(s->inet_fds[i], obj, err);
 			else if (pass == (connection ? 2 : 0))
@@ -139,7 +167,7 @@ int rst_inet_make_all(struct rst_apart *a, struct err *err)
 				return err_ctx(err, "%s", name_of(obj, name));
 		}
 	}
-	return 0;
+	return fill_listeners(r, err);
 }
 
 static int inet_open(struct rst *r, const struct file_obj *f, int *ret_fd, struct err *err)

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "kernel/acceptq.h"
 #include "tests/unit/sock_world.h"
 
 struct pair {
@@ -432,6 +433,57 @@ Test(sock_tcp, ports_shared, .timeout = 60)
 	sock_world_free(&w);
 }
 
+static int accept_now(int listener)
+{
+	struct pollfd p = {listener, POLLIN, 0};
+
+	return poll(&p, 1, 2000) == 1 ? accept(listener, NULL, NULL) : -1;
+}
+
+/* Connections that nobody has accepted, with data, with an end, with nothing; moved, or put back when the VE goes on. */
+Test(sock_tcp, accept_queue, .timeout = 60)
+{
+	static const char *const bound[][2] = {{NET_VE, NET_VE}, {NET_VE6, NET_VE6}, {"::", NET_VE}};
+
+	if (!acceptq_supported())
+		cr_skip_test("this kernel cannot (Linux 6.9)");
+	for (int i = 0; i < 6; i++) {
+		const char *ip = bound[i / 2][0], *to = bound[i / 2][1];
+		struct world w;
+		int peers[3], fds[3], listener;
+
+		sock_world_make(&w);
+		listener = net_listen(w.net.ve_fd, ip, 80, 5);
+		for (int k = 0; k < 3; k++)
+			peers[k] = net_connect(w.net.peer_fd, to, 80);
+		cr_assert_eq(net_write_pattern(peers[0], 0, 50000), 50000);
+		cr_assert_eq(net_write_pattern(peers[1], 0, 300), 300);
+		shutdown(peers[1], SHUT_WR);
+		usleep(50000);
+		cr_expect_str_eq(sock_world_check(&w, &listener, 1), "");
+		if (i % 2) {
+			sock_world_move(&w, &listener, 1);
+			if (i == 1)
+				cr_log_warn("TCP accept queue of 3: dump %ld us, restore %ld us\n", w.dump_us, w.restore_us);
+		} else {
+			cr_expect_eq(sock_world_look(&w, &listener, 1), 0, "%s", w.err.msg);
+		}
+		for (int k = 0; k < 3; k++) {
+			fds[k] = accept_now(listener);
+			cr_assert_geq(fds[k], 0, "case %d, connection %d", i, k);
+		}
+		cr_expect(net_read_pattern(fds[0], 0, 50000));
+		cr_expect(net_read_pattern(fds[1], 0, 300));
+		cr_expect(at_end(fds[1]));
+		echo(fds[0], peers[0], 50000);
+		echo(fds[2], peers[2], 0);
+		cr_expect_eq(net_write_pattern(fds[1], 0, 70000), 70000);
+		cr_expect(net_read_pattern(peers[1], 0, 70000));
+		cr_expect_geq(net_connect(w.net.peer_fd, to, 80), 0);
+		sock_world_free(&w);
+	}
+}
+
 Test(sock_tcp, obstacles)
 {
 	struct world w;
@@ -441,7 +493,8 @@ Test(sock_tcp, obstacles)
 	cr_assert_eq(strcmp(sock_world_check(&w, &p.ve, 1), ""), 0);
 	cr_assert_geq(net_connect(w.net.peer_fd, NET_VE, 80), 0);
 	usleep(20000);
-	cr_expect(strstr(sock_world_check(&w, &p.listener, 1), "1 connections not accepted"));
+	if (!acceptq_supported())
+		cr_expect(strstr(sock_world_check(&w, &p.listener, 1), "1 connections not accepted"));
 	int fd = net_socket(w.net.peer_fd, AF_INET, SOCK_STREAM);
 	cr_expect(strstr(sock_world_check(&w, &fd, 1), "another network namespace"));
 	net_enter(w.net.ve_fd);

@@ -34,7 +34,7 @@ void sock_world_make(struct world *w)
 	strcpy(w->task.comm, "test");
 	w->r.run.root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	cr_assert_eq(netlock_prepare(w->net.ve_fd, -1, &w->lock, &w->err), 0, "%s", w->err.msg);
-	w->r.netlock = w->lock;
+	w->r.netlock = w->c.netlock = w->lock;
 	vec_push(&w->c.tasks, w->task);
 }
 
@@ -82,7 +82,7 @@ static int collect(struct world *w, const int *fds, size_t nr)
 	for (size_t i = 0; i < nr; i++)
 		if (!cpt_file_of_local(c, fds[i], &w->err))
 			return -1;
-	return cpt_unix_kind.finish(c, &w->err);
+	return cpt_unix_kind.finish(c, &w->err) || cpt_inet_kind.finish(c, &w->err) ? -1 : 0;
 }
 
 /* Frees what the dump holds on to: copies of descriptors keep sockets alive. */
@@ -150,6 +150,7 @@ int sock_world_look(struct world *w, const int *fds, size_t nr)
 
 	cr_assert_eq(netlock_take(w->lock, &w->err), 0, "%s", w->err.msg);
 	result = collect(w, fds, nr);
+	cpt_sock_resume(&w->c);
 	forget(w);
 	model_free(&w->c.m);
 	netlock_release(w->lock);
