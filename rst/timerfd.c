@@ -15,10 +15,53 @@ static struct timespec of_ns(int64_t ns)
 	return (struct timespec){ns / 1000000000, ns % 1000000000};
 }
 
-/* What is left runs on from here; only a time of day stays the time of day. */
-static int arm(int fd, const struct timerfd_obj *t, struct err *err)
+/*
+ * How much further the VE's clock is than when it was stopped: it went on while this was built, and so must
+ * its timers. Less than nothing if the VE is to wait until its clock is where it was.
+ */
+static int64_t passed_ns(const struct rst *r, int32_t clock)
 {
-	struct itimerspec spec = {.it_value = of_ns(t->absolute_ns ? t->absolute_ns : t->left_ns),
+	bool is_boottime = clock == CLOCK_BOOTTIME || clock == CLOCK_BOOTTIME_ALARM;
+	const struct ve_obj *ve = r->m.ve.nr ? r->m.ve.at : NULL;
+	struct timespec ts;
+	int64_t host_ns;
+
+	if (!ve)
+		return 0;
+	clock_gettime(is_boottime ? CLOCK_BOOTTIME : CLOCK_MONOTONIC, &ts);
+	host_ns = ts.tv_sec * 1000000000LL + ts.tv_nsec;
+	return is_boottime ? host_ns + r->run.boottime_offset_ns - ve->boottime_ns
+			   : host_ns + r->run.monotonic_offset_ns - ve->monotonic_ns;
+}
+
+struct state {
+	int64_t left_ns; /* 0: not armed */
+	uint64_t ticks;
+};
+
+/* The timer as it is by now: those times that have passed meanwhile are expirations. */
+static struct state state_now(const struct rst *r, const struct timerfd_obj *t)
+{
+	struct state s = {t->left_ns, t->ticks};
+	int64_t over_ns;
+
+	if (!t->left_ns || t->absolute_ns)
+		return s;
+	if (__builtin_sub_overflow(passed_ns(r, t->clock), t->left_ns, &over_ns) || over_ns == INT64_MIN)
+		return s; /* it never expires */
+	if (over_ns < 0) {
+		s.left_ns = -over_ns;
+		return s;
+	}
+	s.ticks += 1 + (t->interval_ns ? (uint64_t)(over_ns / t->interval_ns) : 0);
+	s.left_ns = t->interval_ns ? t->interval_ns - over_ns % t->interval_ns : 0;
+	return s;
+}
+
+static int arm(struct rst *r, int fd, const struct timerfd_obj *t, struct err *err)
+{
+	struct state s = state_now(r, t);
+	struct itimerspec spec = {.it_value = of_ns(t->absolute_ns ? t->absolute_ns : s.left_ns),
 				  .it_interval = of_ns(t->interval_ns)};
 	int flags =
 		t->absolute_ns ? (int)t->settime_flags & (TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET) : 0;
@@ -26,7 +69,7 @@ static int arm(int fd, const struct timerfd_obj *t, struct err *err)
 	if ((t->left_ns || t->interval_ns) && timerfd_settime(fd, flags, &spec, NULL))
 		return err_sys(err, "timerfd_settime");
 	/* setting the time has cleared them */
-	if (t->ticks && ioctl(fd, TFD_IOC_SET_TICKS, &t->ticks))
+	if (s.ticks && ioctl(fd, TFD_IOC_SET_TICKS, &s.ticks))
 		return err_sys(err, "TFD_IOC_SET_TICKS");
 	return 0;
 }
@@ -38,7 +81,7 @@ static int timerfd_open(struct rst *r, const struct file_obj *f, int *ret_fd, st
 
 	if (fd < 0)
 		return err_sys(err, "timerfd of clock %d", obj->clock);
-	if (arm(fd, obj, err))
+	if (arm(r, fd, obj, err))
 		return -1;
 	*ret_fd = fd_take(&fd);
 	return 0;
