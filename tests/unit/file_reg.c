@@ -2,6 +2,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/mman.h>
@@ -327,9 +328,12 @@ static void measure(const char *what, void (*fn)(void *arg))
 	cr_assert(!strstr(all, "fd 3:"), "%s", all);
 	free(all);
 	c.frozen = true;
+	kill(v.pid, SIGCONT);
+	cr_assert_eq(remote_seize(&v.pid, 1, REMOTE_LIVING, &c.tasks.at[0].threads.at[0].r, &err), 0, "%s", err.msg);
 	began_ns = cpu_ns();
 	cr_assert_eq(cpt_file_collect(&c, &err), 0, "%s", err.msg);
 	collect_ns = cpu_ns() - began_ns;
+	cr_assert_eq(remote_release(c.tasks.at[0].threads.at[0].r, &err), 0, "%s", err.msg);
 	cr_assert_geq(c.m.files.nr, (size_t)MANY);
 	victim_rst(&r, &c);
 	began_ns = cpu_ns();
