@@ -81,23 +81,17 @@ static void obstacle_unknown(struct cpt *c, const struct cpt_fd *fd)
 
 /* --- check --- */
 
-static void check_locks(struct cpt *c, const struct cpt_fd *fd)
+/* Leases; other locks are carried. */
+static int check_locks(struct cpt *c, const struct cpt_fd *fd, struct err *err)
 {
 	struct cpt_file_state *s = cpt_file_state(c);
 	struct fdinfo_common common;
-	fdinfo_locks locks;
-	struct err ignored;
-	char where[64];
 
-	if (!S_ISREG(fd->st.st_mode) || (fd->flags & O_PATH) || !fd->task ||
-	    fdinfo_read(fd->task->proc_fd, (unsigned)fd->fd, &s->text, &ignored) ||
-	    fdinfo_common_parse((const char *)s->text.at, &common, &ignored) || !common.locks ||
-	    fdinfo_locks_parse((const char *)s->text.at, &locks, &ignored))
-		return;
-	vec_each(l, &locks)
-		findings_add(c->findings, cpt_fdopen_where(fd, where), "stop the program that holds it",
-			     "%s lock on %s", l->kind, fd->link);
-	vec_free(&locks);
+	if (!S_ISREG(fd->st.st_mode) || (fd->flags & O_PATH) ||
+	    fdinfo_read(fd->task->proc_fd, (unsigned)fd->fd, &s->text, err) ||
+	    fdinfo_common_parse((const char *)s->text.at, &common, err))
+		return 0; /* closed by now */
+	return common.locks ? cpt_lock_check(c, fd, (const char *)s->text.at, err) : 0;
 }
 
 static int check_fd(struct cpt *c, struct cpt_task *t, unsigned nr, struct err *err)
@@ -114,7 +108,7 @@ static int check_fd(struct cpt *c, struct cpt_task *t, unsigned nr, struct err *
 		obstacle_unknown(c, &fd);
 	else if (kind->check)
 		ret = kind->check(c, &fd, err);
-	check_locks(c, &fd);
+	ret = ret || check_locks(c, &fd, err);
 	cpt_fdopen_close(&fd);
 	return ret ? err_ctx(err, "%s", cpt_where(t, (int)nr, where)) : 0;
 }
@@ -265,57 +259,45 @@ file_id cpt_file_of_local(struct cpt *c, int local, struct err *err)
 
 /* FD_CLOEXEC belongs to the descriptor, so a copy does not tell it: the task is asked for all of its own at
  * once. */
-static int cloexec_by_task(struct cpt_task *t, const proc_numbers *fds, bool *ret, struct err *err)
+static int cloexec_by_task(struct cpt_task *t, struct files_obj *table, struct err *err)
 {
 	struct remote_batch *b = remote_batch_new();
 	int result;
 
-	for (size_t i = 0; i < fds->nr; i++)
-		remote_call(b, "F_GETFD", 0, SYS_fcntl, ra_num(fds->at[i]), ra_num(F_GETFD));
+	vec_each(e, &table->fds)
+		remote_call(b, "F_GETFD", 0, SYS_fcntl, ra_num(e->fd), ra_num(F_GETFD));
 	result = remote_batch_run(t->threads.at[0].r, b, err);
-	for (size_t i = 0; !result && i < fds->nr; i++)
-		ret[i] = remote_batch_result(b, i) & FD_CLOEXEC;
+	for (size_t i = 0; !result && i < table->fds.nr; i++)
+		table->fds.at[i].cloexec = remote_batch_result(b, i) & FD_CLOEXEC;
 	remote_batch_free(b);
 	return result;
 }
 
-/*
- * A lock that was taken since the check is refused here. (/proc/locks would tell of all at once, but whoever reads it waits
- * for a grace period of RCU: percpu_down_write in fs/locks.c, some 8 ms.)
- */
-static int read_common(struct cpt *c, struct cpt_task *t, unsigned fd, struct fdinfo_common *ret, struct err *err)
+/* FD_CLOEXEC and locks, for few descriptors. */
+static int rest_by_fdinfo(struct cpt *c, struct cpt_task *t, files_id table, struct fd_entry *e,
+			  struct err *err)
 {
 	struct cpt_file_state *s = cpt_file_state(c);
+	const struct file_obj *f = &c->m.files.at[e->file - 1];
+	struct fdinfo_common common;
 	char where[64];
 
-	if (fdinfo_read(t->proc_fd, fd, &s->text, err) || fdinfo_common_parse((const char *)s->text.at, ret, err))
-		return -1;
-	return ret->locks ? err_set(err, ERR_CHECKPOINT, "%s: a lock was taken just now", cpt_where(t, (int)fd, where)) : 0;
-}
-
-static int cloexec_by_fdinfo(struct cpt *c, struct cpt_task *t, const proc_numbers *fds, bool *ret,
-			     struct err *err)
-{
-	for (size_t i = 0; i < fds->nr; i++) {
-		struct fdinfo_common common;
-
-		if (read_common(c, t, fds->at[i], &common, err))
-			return -1;
-		ret[i] = common.flags & O_CLOEXEC;
-	}
+	if (fdinfo_read(t->proc_fd, e->fd, &s->text, err) ||
+	    fdinfo_common_parse((const char *)s->text.at, &common, err) ||
+	    (common.locks && f->kind == FILE_REG &&
+	     cpt_lock_collect(c, e->file, table, (const char *)s->text.at, err)))
+		return err_ctx(err, "%s", cpt_where(t, (int)e->fd, where));
+	e->cloexec = common.flags & O_CLOEXEC;
 	return 0;
 }
 
-/* Only regular files can be locked. */
-static int refuse_locks(struct cpt *c, struct cpt_task *t, const struct files_obj *table, struct err *err)
+/* For many: the task is asked, and only what can be locked is looked at. */
+static int rest_by_task(struct cpt *c, struct cpt_task *t, struct files_obj *table, struct err *err)
 {
-	vec_each(e, &table->fds) {
-		struct fdinfo_common common;
-
-		if (c->m.files.at[e->file - 1].kind == FILE_REG && read_common(c, t, e->fd, &common, err))
+	vec_each(e, &table->fds)
+		if (c->m.files.at[e->file - 1].kind == FILE_REG && rest_by_fdinfo(c, t, table->id, e, err))
 			return -1;
-	}
-	return 0;
+	return cloexec_by_task(t, table, err);
 }
 
 static int collect_fd(struct cpt *c, struct cpt_task *t, unsigned nr, file_id *ret, struct err *err)
@@ -335,24 +317,22 @@ static int collect_table(struct cpt *c, struct cpt_task *t, struct err *err)
 {
 	bool ask = t->threads.nr && t->threads.at[0].r;
 	struct files_obj table = {.id = (files_id)c->m.fdtables.nr + 1};
-	_free_ bool *cloexec = NULL;
 	proc_numbers fds;
-	int ret;
+	int ret = 0;
 
 	if (proc_numbers_read(t->proc_fd, "fd", &fds, err))
 		return -1;
-	cloexec = mem_alloc(fds.nr + 1);
-	ret = ask && fds.nr >= ASK_TASK_FROM ? cloexec_by_task(t, &fds, cloexec, err)
-					     : cloexec_by_fdinfo(c, t, &fds, cloexec, err);
 	for (size_t i = 0; i < fds.nr && !ret; i++) {
 		struct fd_entry *e = vec_add(&table.fds);
 
 		e->fd = fds.at[i];
-		e->cloexec = cloexec[i];
 		ret = collect_fd(c, t, fds.at[i], &e->file, err);
 	}
 	if (!ret && ask && fds.nr >= ASK_TASK_FROM)
-		ret = refuse_locks(c, t, &table, err);
+		ret = rest_by_task(c, t, &table, err);
+	else
+		for (size_t i = 0; i < table.fds.nr && !ret; i++)
+			ret = rest_by_fdinfo(c, t, table.id, &table.fds.at[i], err);
 	vec_free(&fds);
 	vec_push(&c->m.fdtables, table);
 	t->files = table.id;
@@ -432,6 +412,8 @@ void cpt_file_free(struct cpt *c)
 		close(*fd);
 	vec_each(m, &s->mappings)
 		free(m->path);
+	vec_each(n, &s->names)
+		free(n->path);
 	vec_each(g, &s->ghosts)
 		close(g->fd);
 	vec_each(t, &s->ttys) {
@@ -445,6 +427,7 @@ void cpt_file_free(struct cpt *c)
 	vec_free(&s->in_flight);
 	vec_free(&s->regs);
 	vec_free(&s->mappings);
+	vec_free(&s->names);
 	vec_free(&s->ghosts);
 	vec_free(&s->pipes);
 	vec_free(&s->ttys);

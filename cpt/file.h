@@ -68,6 +68,13 @@ struct cpt_epoll_known {
 	char where[64];
 };
 
+/* A name that was found for a file that had lost another. */
+struct cpt_name_known {
+	dev_t dev;
+	ino_t ino;
+	char *path; /* as readlink would tell it */
+};
+
 struct cpt_dir {
 	char *path;
 	int fd; /* O_PATH */
@@ -88,6 +95,7 @@ struct cpt_file_state {
 	VEC(struct cpt_tty_known) ttys;
 	VEC(struct cpt_epoll_known) epolls;
 	VEC(struct cpt_dir) dirs;
+	VEC(struct cpt_name_known) names;
 	bool frozen_seen; /* what was only true of the running VE is forgotten */
 
 	char root_prefix[PATH_MAX]; /* where the VE's root lies in its mount namespace, "" for its root */
@@ -135,6 +143,18 @@ void cpt_reg_forget_dirs(struct cpt *c);
 int cpt_reg_leads_to(struct cpt *c, const char *path, dev_t dev, ino_t ino);
 /* What is at the path in the VE's root: 0, or -1 with errno. */
 int cpt_reg_stat(struct cpt *c, const char *path, struct stat *ret);
+
+/* What the descriptor is, as a file of the tree; it may have lost its name. */
+int cpt_reg_of_fd(struct cpt *c, const struct cpt_fd *fd, reg_id *ret, struct err *err);
+
+/* --- cpt/names.c --- */
+/* Another name of a file that has lost its name `path` (in the VE's root), as readlink would tell it. NULL:
+ * none is found. */
+const char *cpt_names_find(struct cpt *c, int fd, const struct stat *st, const char *path);
+
+/* --- cpt/lock.c: from the text of an fdinfo that has "lock:" lines --- */
+int cpt_lock_check(struct cpt *c, const struct cpt_fd *fd, const char *fdinfo, struct err *err);
+int cpt_lock_collect(struct cpt *c, file_id id, files_id table, const char *fdinfo, struct err *err);
 
 /* --- cpt/ghost.c --- */
 /* A file without a name; fd is borrowed. path: its last name. */

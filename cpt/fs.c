@@ -8,27 +8,49 @@
 #include "cpt/file.h"
 #include "facts/proc.h"
 
-/* The path of the task's "root" or "cwd" in the VE's root, or NULL with what is wrong in `why`. */
-static char *path_of(struct cpt *c, const struct cpt_task *t, const char *what, char why[static 256])
+/* The task's "root" or "cwd" as a place of ours. 0; 1: the task is gone; -1. */
+static int open_place(struct cpt *c, const struct cpt_task *t, const char *what, struct cpt_fd *ret,
+		      struct err *err)
 {
-	char link[PATH_MAX];
-	const char *path;
-	struct err err;
-	struct stat st;
+	int fd = openat(t->proc_fd, what, O_PATH | O_CLOEXEC);
 
-	if (proc_link_read(t->proc_fd, what, link, sizeof(link), &err) || fstatat(t->proc_fd, what, &st, 0)) {
-		snprintf(why, 256, "%s: %s", what, strerror(errno));
-		return NULL;
-	}
-	path = cpt_fdopen_in_root(c, link);
-	if (!path || !cpt_reg_leads_to(c, link, st.st_dev, st.st_ino)) {
-		snprintf(why, 256, "its %s directory %.180s is %s", strcmp(what, "cwd") ? "root" : "working",
-			 link,
-			 st.st_nlink && !strstr(link, " (deleted)") ? "reachable by no path in the VE"
-								    : "deleted");
-		return NULL;
-	}
-	return mem_strdup(path);
+	if (fd < 0)
+		return errno == ENOENT || errno == ESRCH ? 1 : err_sys(err, "%s", what);
+	if (!cpt_fdopen_own(c, fd, ret, err))
+		return 0;
+	close(fd);
+	return -1;
+}
+
+/* Its path in the VE's root, or NULL. */
+static const char *path_of(struct cpt *c, const struct cpt_fd *place)
+{
+	const char *path = cpt_fdopen_in_root(c, place->link);
+
+	return path && (place->deleted ||
+			cpt_reg_leads_to(c, place->link, place->st.st_dev, place->st.st_ino))
+		       ? path
+		       : NULL;
+}
+
+static int check_place(struct cpt *c, const struct cpt_task *t, const char *what, struct err *err)
+{
+	_free_ struct cpt_fd *place = mem_new(struct cpt_fd);
+	const char *name = strcmp(what, "cwd") ? "root" : "working";
+	int ret = open_place(c, t, what, place, err);
+	char where[64];
+
+	if (ret)
+		return ret < 0 ? -1 : 0;
+	if (!path_of(c, place))
+		findings_add(c->findings, cpt_where(t, -1, where),
+			     "it may be of the host, or hidden below a mount",
+			     "its %s directory %s is reachable by no path in the VE", name, place->link);
+	else if (place->deleted && strcmp(what, "cwd"))
+		findings_add(c->findings, cpt_where(t, -1, where), NULL, "its root directory %s is deleted",
+			     place->link);
+	close(place->local);
+	return 0;
 }
 
 /* CLONE_FS among processes: a chdir of one would move the other. */
@@ -50,31 +72,17 @@ static bool has_own_fs(const struct cpt_task *t, const struct cpt_thread *thread
 	return thread->tid != t->pid && cpt_fdid_kcmp(t->pid, thread->tid, KCMP_FS, 0, 0, &ignored) > 0;
 }
 
-/* A task that has ended since it was listed has neither root nor working directory, and is no obstacle. */
-static bool still_there(const struct cpt_task *t)
-{
-	struct proc_stat stat;
-	struct err ignored;
-
-	return !proc_stat_read(t->proc_fd, &stat, &ignored) && stat.state != 'Z' && stat.state != 'X';
-}
-
 int cpt_fs_check(struct cpt *c, struct err *err)
 {
-	static const char *const links[] = {"root", "cwd"};
 	struct cpt_task_set seen = {.type = KCMP_FS};
+	int ret = 0;
 
 	vec_each(t, &c->tasks) {
-		char why[256], where[64];
+		char where[64];
 
-		if (t->zombie)
+		if (t->zombie || ret)
 			continue;
-		for (size_t i = 0; i < ARRAY_LEN(links); i++) {
-			_free_ char *path = path_of(c, t, links[i], why);
-
-			if (!path && still_there(t))
-				findings_add(c->findings, cpt_where(t, -1, where), NULL, "%s", why);
-		}
+		ret = check_place(c, t, "root", err) || check_place(c, t, "cwd", err) ? -1 : 0;
 		vec_each(thread, &t->threads)
 			if (has_own_fs(t, thread))
 				findings_add(c->findings, cpt_where(t, -1, where), NULL,
@@ -82,24 +90,44 @@ int cpt_fs_check(struct cpt *c, struct err *err)
 		check_shared(c, &seen, t);
 	}
 	vec_free(&seen.tasks);
-	return 0;
+	return ret;
+}
+
+/* One of both; nameless: the object of a directory that was removed, NULL where that is not carried. */
+static int collect_place(struct cpt *c, const struct cpt_task *t, const char *what, char **ret_path,
+			 reg_id *ret_nameless, struct err *err)
+{
+	_free_ struct cpt_fd *place = mem_new(struct cpt_fd);
+	const char *path;
+	int ret = open_place(c, t, what, place, err);
+
+	if (ret)
+		return ret < 0 ? -1 : err_set(err, ERR_CHECKPOINT, "%s is gone", what);
+	path = path_of(c, place);
+	if (!path || (place->deleted && !ret_nameless))
+		ret = err_set(err, ERR_CHECKPOINT, "%s %s is %s", what, place->link,
+			      place->deleted ? "deleted" : "reachable by no path in the VE");
+	else if (place->deleted)
+		ret = cpt_reg_of_fd(c, place, ret_nameless, err);
+	if (!ret)
+		*ret_path = mem_strdup(path);
+	close(place->local);
+	return ret;
 }
 
 static int collect_one(struct cpt *c, struct cpt_task *t, struct err *err)
 {
 	struct fs_obj fs = {.id = (fs_id)c->m.fss.nr + 1};
 	struct proc_status status;
-	char why[256];
 
 	if (proc_status_read(t->proc_fd, &status, err))
 		return -1;
 	fs.umask = status.umask;
 	proc_status_free(&status);
-	fs.root = path_of(c, t, "root", why);
-	fs.cwd = fs.root ? path_of(c, t, "cwd", why) : NULL;
-	if (!fs.cwd) {
+	if (collect_place(c, t, "root", &fs.root, NULL, err) ||
+	    collect_place(c, t, "cwd", &fs.cwd, &fs.cwd_nameless, err)) {
 		free(fs.root);
-		return err_set(err, ERR_CHECKPOINT, "%s", why);
+		return -1;
 	}
 	vec_push(&c->m.fss, fs);
 	t->fs = fs.id;

@@ -165,8 +165,11 @@ static int reg_named(struct cpt *c, int fd, const struct stat *st, const char *l
 		if (cpt_ghost_of(c, fd, st, path, &ghost, err))
 			return err_ctx(err, "deleted file %s", path);
 	} else if (deleted) {
-		return err_set(err, ERR_CHECKPOINT,
-			       "%s was deleted, but the file has another name that is not known", path);
+		link = cpt_names_find(c, fd, st, path);
+		if (!link)
+			return err_set(err, ERR_CHECKPOINT,
+				       "%s was deleted, and no other name of the file was found", path);
+		path = cpt_fdopen_in_root(c, link);
 	} else if (!cpt_reg_leads_to(c, link, st->st_dev, st->st_ino)) {
 		return err_set(err, ERR_CHECKPOINT, "%s is reachable by no path in the VE", path);
 	}
@@ -210,9 +213,10 @@ static int reg_check(struct cpt *c, const struct cpt_fd *fd, struct err *err)
 		return err_sys(err, "fstatfs");
 	if (fs.f_type == MQUEUE_MAGIC && S_ISREG(fd->st.st_mode))
 		findings_add(c->findings, where, NULL, "POSIX message queue %s", fd->link);
-	else if (fd->deleted && fd->st.st_nlink && !S_ISDIR(fd->st.st_mode))
+	else if (fd->deleted && fd->st.st_nlink && !S_ISDIR(fd->st.st_mode) &&
+		 !(path && cpt_names_find(c, fd->local, &fd->st, path)))
 		findings_add(c->findings, where, "close the file, or remove its other names",
-			     "%s was deleted, but the file has another name", fd->link);
+			     "%s was deleted, and no other name of the file was found", fd->link);
 	else if (fd->deleted && !S_ISREG(fd->st.st_mode) && !S_ISDIR(fd->st.st_mode))
 		findings_add(c->findings, where, NULL, "%s is deleted and is no regular file", fd->link);
 	else if (!path || (!fd->deleted && !cpt_reg_leads_to(c, fd->link, fd->st.st_dev, fd->st.st_ino)))
@@ -226,6 +230,11 @@ static int reg_check(struct cpt *c, const struct cpt_fd *fd, struct err *err)
 static int reg_collect(struct cpt *c, const struct cpt_fd *fd, struct file_obj *ret, struct err *err)
 {
 	return reg_named(c, fd->local, &fd->st, fd->link, fd->deleted, &ret->of, err);
+}
+
+int cpt_reg_of_fd(struct cpt *c, const struct cpt_fd *fd, reg_id *ret, struct err *err)
+{
+	return reg_named(c, fd->local, &fd->st, fd->link, fd->deleted, ret, err);
 }
 
 const struct cpt_file_kind cpt_reg_kind = {

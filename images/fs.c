@@ -8,6 +8,7 @@ static const struct img_field fields[] = {
 	PATH(root),
 	PATH(cwd),
 	OCT(umask),
+	NUM(cwd_nameless),
 };
 static const struct img_table table = IMG_TABLE(fs, fields);
 #undef T

@@ -20,6 +20,16 @@ enum file_kind {
 	FILE_KINDS
 };
 
+enum file_lock_kind { FILE_LOCK_FLOCK = 1, FILE_LOCK_POSIX = 2, FILE_LOCK_OFD = 3 };
+
+/* A lock that was granted. FLOCK and OFD belong to the open file, POSIX to those who share a descriptor table. */
+struct file_lock_obj {
+	enum file_lock_kind kind;
+	bool write;
+	uint64_t start, end; /* bytes, end included; UINT64_MAX: to the end of the file, however far */
+	files_id table;	     /* POSIX */
+};
+
 struct file_obj {
 	file_id id;
 	enum file_kind kind;
@@ -30,6 +40,7 @@ struct file_obj {
 	int32_t owner_type;
 	uint32_t owner_signal;
 	bool tty_master;  /* FILE_TTY: which end */
+	VEC(struct file_lock_obj) locks;
 };
 
 struct fd_entry {

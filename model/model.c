@@ -195,6 +195,7 @@ void model_free_epoll(struct epoll_obj *epoll)
 
 void model_free_file(struct file_obj *file)
 {
+	vec_free(&file->locks);
 	*file = (struct file_obj){0};
 }
 

@@ -109,6 +109,7 @@ struct fs_obj {
 	fs_id id;
 	char *root, *cwd;
 	uint32_t umask;
+	reg_id cwd_nameless; /* not 0: the working directory was removed, this is it; cwd is where it was */
 };
 
 #endif

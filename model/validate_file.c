@@ -110,6 +110,14 @@ static int validate_file(const struct model *m, const struct file_obj *f, struct
 		return validate_bad(err, "what it opens, %u of kind %u, does not exist", f->of, f->kind);
 	if (f->tty_master && f->kind != FILE_TTY)
 		return validate_bad(err, "a terminal's master, but no terminal");
+	vec_each(l, &f->locks) {
+		if (f->kind != FILE_REG || l->start > l->end || l->start > INT64_MAX ||
+		    (l->end > INT64_MAX && l->end != UINT64_MAX))
+			return validate_bad(err, "an impossible lock");
+		if (l->kind == FILE_LOCK_POSIX && !model_files(m, l->table))
+			return validate_bad(err, "a lock of descriptor table %u, which does not exist",
+					    l->table);
+	}
 	if (f->owner_type < 0 || f->owner_type > 2 || f->owner_signal > 64)
 		return validate_bad(err, "impossible owner");
 	return 0;

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include <sys/stat.h>
+
 #include "model/validate.h"
 
 #define SCHED_POLICY_MAX 7 /* SCHED_EXT */
@@ -239,6 +241,10 @@ int validate_tasks(const struct model *m, struct err *err)
 	vec_each(fs, &m->fss) {
 		if (fs->umask > 0777)
 			return validate_bad(err, "fs %u: umask 0%o", fs->id, fs->umask);
+		if (fs->cwd_nameless &&
+		    (!model_reg(m, fs->cwd_nameless) || !S_ISDIR(model_reg(m, fs->cwd_nameless)->mode)))
+			return validate_bad(err, "fs %u: its working directory, reg %u, is no directory",
+					    fs->id, fs->cwd_nameless);
 	}
 	vec_each(t, &m->tasks) {
 		if (validate_task(m, t, err))

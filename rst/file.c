@@ -195,6 +195,8 @@ int rst_file_attach(struct rst *r, struct err *err)
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
 		if (kinds[i]->attach && kinds[i]->attach(r, err))
 			return -1;
+	if (rst_lock_take_all(r, err))
+		return -1;
 	rst_tty_let_go(r);
 	/* from here on only the VE has them; connections are woken up when it is let go (rst_sock_kick) */
 	close_files(r, false);

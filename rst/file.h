@@ -65,6 +65,9 @@ struct rst_move_want {
 void rst_move_plan(const struct rst_move_want *wants, size_t nr_wants, const int *have, size_t nr_have,
 		   rst_moves *ret);
 
+/* rst/lock.c: when all descriptors are in place. */
+int rst_lock_take_all(struct rst *r, struct err *err);
+
 /* rst/pipe.c, rst/tty.c: what was held for opening is let go. */
 void rst_pipe_let_go(struct rst *r);
 void rst_tty_let_go(struct rst *r);

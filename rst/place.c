@@ -18,10 +18,13 @@ struct delivery {
 	size_t *file_at; /* [entry of the table]: which of fds */
 };
 
-static int open_dir(struct rst *r, const char *path, int *ret_fd, struct err *err)
+static int open_dirs(struct rst *r, const struct fs_obj *fs, int *ret_root, int *ret_cwd, struct err *err)
 {
-	if (rst_reg_place(r, path, S_IFDIR, ret_fd, err))
-		return err_ctx(err, "directory");
+	if (rst_reg_place(r, fs->root, S_IFDIR, ret_root, err))
+		return err_ctx(err, "root");
+	if (fs->cwd_nameless ? rst_reg_open(r, fs->cwd_nameless, O_PATH, ret_cwd, err)
+			     : rst_reg_place(r, fs->cwd, S_IFDIR, ret_cwd, err))
+		return err_ctx(err, "working directory");
 	return 0;
 }
 
@@ -48,8 +51,7 @@ static int gather(struct rst *r, struct delivery *d, struct err *err)
 	d->nr = d->nr_files;
 	if (d->fs) {
 		d->fds[d->nr] = d->fds[d->nr + 1] = -1;
-		if (open_dir(r, d->fs->root, &d->fds[d->nr], err) ||
-		    open_dir(r, d->fs->cwd, &d->fds[d->nr + 1], err))
+		if (open_dirs(r, d->fs, &d->fds[d->nr], &d->fds[d->nr + 1], err))
 			return -1;
 		d->nr += 2;
 	}

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/wait.h>
 #include <time.h>
 
 #include "cpt/file.h"
@@ -216,13 +217,11 @@ static void open_odd(void *arg)
 {
 	int fd = open("two names (deleted)", O_CREAT | O_RDWR, 0600);
 
-	if (fd != 3 || open("hard", O_CREAT | O_RDWR, 0600) != 4 || link("hard", "hard2") || unlink("hard") ||
-	    open("locked", O_CREAT | O_RDWR, 0600) != 5 || flock(5, LOCK_EX) ||
-	    open("/proc/self/ns/net", O_RDONLY) != 6 || syscall(SYS_memfd_create, "m", 0) != 7 ||
-	    open("replaced", O_CREAT | O_RDWR, 0600) != 8 || rename("locked", "locked2") ||
-	    mkdir("away", 0700) || chdir("away") || rmdir("../away"))
+	if (fd != 3 || open("hard", O_CREAT | O_RDWR, 0600) != 4 || mkdir("sub", 0700) ||
+	    link("hard", "sub/hard2") || unlink("hard") || open("locked", O_CREAT | O_RDWR, 0600) != 5 ||
+	    flock(5, LOCK_EX) || open("/proc/self/ns/net", O_RDONLY) != 6 ||
+	    open("hard3", O_CREAT | O_RDWR, 0600) != 7 || fcntl(7, F_SETLEASE, F_WRLCK))
 		_exit(1);
-	close(7);
 }
 
 Test(file_reg, obstacles)
@@ -234,14 +233,108 @@ Test(file_reg, obstacles)
 	victim_cpt(&c, &v.pid, 1, false);
 	all = victim_check(&c);
 	cr_expect(!strstr(all, "fd 3:"), "a name may end so: %s", all);
-	cr_expect(strstr(all, "fd 4: "), "%s", all);
-	cr_expect(strstr(all, "has another name"), "%s", all);
-	cr_expect(strstr(all, "fd 5: FLOCK lock"), "%s", all);
+	cr_expect(!strstr(all, "fd 4: "), "its other name is found: %s", all);
+	cr_expect(!strstr(all, "fd 5: "), "%s", all);
 	cr_expect(strstr(all, "fd 6: net:["), "%s", all);
-	cr_expect(strstr(all, "working directory"), "%s", all);
+	cr_expect(strstr(all, "fd 7: LEASE on"), "%s", all);
 	free(all);
 	victim_cpt_free(&c);
 	victim_end(&v);
+}
+
+static void open_linked(void *arg)
+{
+	int fd = open("first", O_CREAT | O_RDWR, 0600);
+
+	put(fd, "linked");
+	if (fd != 3 || mkdir("deep", 0700) || mkdir("deep/er", 0700) || link("first", "deep/er/second") ||
+	    unlink("first"))
+		_exit(1);
+	if (mkdir("away", 0711) || chdir("away") || rmdir("../away"))
+		_exit(1);
+}
+
+static int use_linked(void)
+{
+	struct stat a, b;
+	char text[8], cwd[PATH_MAX];
+
+	want(pread(3, text, 6, 0) == 6 && !memcmp(text, "linked", 6) && lseek(3, 0, SEEK_CUR) == 6);
+	want(!getcwd(cwd, sizeof(cwd)) && errno == ENOENT && !stat(".", &a) && S_ISDIR(a.st_mode));
+	want((a.st_mode & 07777) == 0711);
+	want(open("x", O_CREAT | O_RDWR, 0600) == -1 && errno == ENOENT);
+	want(!chdir(dir));
+	want(!fstat(3, &a) && !stat("deep/er/second", &b) && a.st_ino == b.st_ino);
+	return 0;
+}
+
+Test(file_reg, other_names_and_no_directory)
+{
+	struct victim_trip trip = {open_linked, NULL, use_linked};
+
+	victim_round_trip(&trip);
+}
+
+static void take_locks(void *arg)
+{
+	struct flock part = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 100, .l_len = 50};
+	struct flock tail = {.l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = 1000};
+
+	if (open("flock", O_CREAT | O_RDWR, 0600) != 3 || flock(3, LOCK_EX) ||
+	    open("shared", O_CREAT | O_RDWR, 0600) != 4 || flock(4, LOCK_SH) || dup(4) != 5 ||
+	    open("posix", O_CREAT | O_RDWR, 0600) != 6 || fcntl(6, F_SETLK, &part) ||
+	    fcntl(6, F_SETLK, &tail) || open("ofd", O_CREAT | O_RDWR, 0600) != 7 ||
+	    fcntl(7, F_OFD_SETLK, &part))
+		_exit(1);
+}
+
+static void look_at_locks(struct cpt *c)
+{
+	cr_assert_eq(victim_file(c, 3)->locks.nr, 1);
+	cr_assert_eq(victim_file(c, 4)->locks.nr, 1, "two descriptors of one open file tell of one lock");
+	cr_assert_eq(victim_file(c, 6)->locks.nr, 2);
+	cr_assert_eq(victim_file(c, 7)->locks.at[0].kind, FILE_LOCK_OFD);
+}
+
+/* What another process or open file is told. */
+static bool is_free(const char *name, short type, off_t start, off_t len)
+{
+	struct flock l = {.l_type = type, .l_whence = SEEK_SET, .l_start = start, .l_len = len};
+	int fd = open(name, O_RDWR);
+	bool ret = !fcntl(fd, F_OFD_GETLK, &l) && l.l_type == F_UNLCK;
+
+	close(fd);
+	return ret;
+}
+
+static int use_locks(void)
+{
+	int fd = open("flock", O_RDWR);
+
+	want(flock(fd, LOCK_SH | LOCK_NB) == -1 && errno == EWOULDBLOCK);
+	want(!flock(3, LOCK_UN) && !flock(fd, LOCK_EX | LOCK_NB));
+	fd = open("shared", O_RDWR);
+	want(!flock(fd, LOCK_SH | LOCK_NB) && flock(fd, LOCK_EX | LOCK_NB) == -1);
+	want(!is_free("ofd", F_RDLCK, 100, 1) && is_free("ofd", F_WRLCK, 150, 0) &&
+	     is_free("ofd", F_WRLCK, 0, 100));
+	close(7);
+	want(is_free("ofd", F_WRLCK, 0, 0));
+	/* by a child: closing any descriptor of the file would give up the locks of this process */
+	if (!fork())
+		_exit(!is_free("posix", F_RDLCK, 149, 1) && is_free("posix", F_WRLCK, 150, 850) &&
+				      is_free("posix", F_RDLCK, 1000, 0) &&
+				      !is_free("posix", F_WRLCK, 1 << 30, 1)
+			      ? 0
+			      : 1);
+	want(wait(&fd) > 0 && !fd);
+	return 0;
+}
+
+Test(file_reg, locks)
+{
+	struct victim_trip trip = {take_locks, look_at_locks, use_locks};
+
+	victim_round_trip(&trip);
 }
 
 static void open_one(void *arg)
@@ -329,7 +422,8 @@ static void measure(const char *what, void (*fn)(void *arg))
 	free(all);
 	c.frozen = true;
 	kill(v.pid, SIGCONT);
-	cr_assert_eq(remote_seize(&v.pid, 1, REMOTE_LIVING, &c.tasks.at[0].threads.at[0].r, &err), 0, "%s", err.msg);
+	cr_assert_eq(remote_seize(&v.pid, 1, REMOTE_LIVING, &c.tasks.at[0].threads.at[0].r, &err), 0, "%s",
+		     err.msg);
 	began_ns = cpu_ns();
 	cr_assert_eq(cpt_file_collect(&c, &err), 0, "%s", err.msg);
 	collect_ns = cpu_ns() - began_ns;
