@@ -38,7 +38,8 @@ static void splice(struct ranges *r, size_t first, size_t nr, const struct range
 
 	for (size_t i = nr; i < nr_with; i++)
 		vec_add(&r->list);
-	memmove(&r->list.at[first + nr_with], &r->list.at[first + nr], behind * sizeof(struct range));
+	if (behind)
+		memmove(&r->list.at[first + nr_with], &r->list.at[first + nr], behind * sizeof(struct range));
 	if (nr_with)
 		memcpy(&r->list.at[first], with, nr_with * sizeof(struct range));
 	r->list.nr = first + nr_with + behind;

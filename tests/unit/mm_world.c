@@ -374,9 +374,8 @@ void world_check(struct world *w, unsigned rounds)
 void world_end(struct world *w)
 {
 	rst_mm_free(&w->r);
-	vec_each(t, &w->r.tasks)
-		if (t->pid)
-			kill(t->pid, SIGKILL);
+	rst_tree_kill(&w->r);
+	vec_free(&w->r.tasks);
 	img_reader_close(w->r.in);
 	img_writer_close(w->c.w);
 	cpt_mm_free(&w->c);
