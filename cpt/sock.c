@@ -39,7 +39,7 @@ static int sample(int family, int type, struct cpt_sock_default **ret, struct er
 		return family == AF_INET6 && errno == EAFNOSUPPORT ? 0 : err_sys(err, "new socket");
 	defaults = mem_alloc(sockopt_nr * sizeof(*defaults));
 	for (size_t i = 0; i < sockopt_nr; i++)
-		if (sockopt_applies(&sockopt_table[i], family, type) && sockopt_table[i].type != SOCKOPT_FILTER)
+		if (sockopt_applies(&sockopt_table[i], family, type) && sockopt_table[i].type < SOCKOPT_FILTER)
 			native_get(fd, &sockopt_table[i], &defaults[i]);
 	*ret = defaults;
 	return 0;
@@ -59,7 +59,7 @@ static int fill_state(struct cpt *c, struct cpt_sock_state *s, struct err *err)
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &s->netns_cookie, &len))
 		s->netns_cookie = 0; /* before Linux 5.14 */
-	return sockdiag_read_unix(&s->diag, err);
+	return sockdiag_read_unix(&s->diag, err) || mcast_read(&s->groups, err) ? -1 : 0;
 }
 
 int cpt_sock_state(struct cpt *c, struct cpt_sock_state **ret, struct err *err)
@@ -78,12 +78,17 @@ int cpt_sock_state(struct cpt *c, struct cpt_sock_state **ret, struct err *err)
 
 int cpt_sock_collect(struct cpt *c, struct err *err)
 {
+	_netns_ struct netns_scope scope = NETNS_NONE;
 	struct cpt_sock_state *s;
 	bool known = c->sock;
 
 	if (cpt_sock_state(c, &s, err))
 		return -1;
-	return known ? sockdiag_read_unix(&s->diag, err) : 0;
+	if (!known)
+		return 0;
+	if (sockdiag_read_unix(&s->diag, err) || netns_enter(&scope, c->run.netns_fd, err))
+		return -1;
+	return mcast_read(&s->groups, err);
 }
 
 void cpt_sock_free(struct cpt *c)
@@ -93,6 +98,7 @@ void cpt_sock_free(struct cpt *c)
 	if (!s)
 		return;
 	sockdiag_close(&s->diag);
+	vec_free(&s->groups);
 	for (size_t i = 0; i < ARRAY_LEN(s->defaults); i++)
 		free(s->defaults[i]);
 	vec_each(u, &s->unixs)
@@ -187,6 +193,44 @@ static void add_filter(int fd, const struct sockopt_desc *d, sockopt_vec *ret)
 	}
 }
 
+/* 1: the socket is in the group, as far as all of its senders go; 2: only some of them; 0: it is not. */
+static int membership(int fd, const struct mcast_group *g)
+{
+	struct group_filter filter = {.gf_interface = g->ifindex};
+	struct sockaddr_in6 *a6 = (struct sockaddr_in6 *)&filter.gf_group;
+	struct sockaddr_in *a4 = (struct sockaddr_in *)&filter.gf_group;
+	socklen_t len = GROUP_FILTER_SIZE(0);
+
+	filter.gf_group.ss_family = g->ip_bytes == 4 ? AF_INET : AF_INET6;
+	memcpy(g->ip_bytes == 4 ? (void *)&a4->sin_addr : (void *)&a6->sin6_addr, g->ip, g->ip_bytes);
+	if (getsockopt(fd, g->ip_bytes == 4 ? IPPROTO_IP : IPPROTO_IPV6, MCAST_MSFILTER, &filter, &len))
+		return 0;
+	return filter.gf_fmode == MCAST_EXCLUDE && !filter.gf_numsrc ? 1 : 2;
+}
+
+/* Of a socket that may have joined some; false: it hears some senders of a group only. */
+bool cpt_sock_groups(const struct cpt_sock_state *s, int fd, sockopt_vec *ret)
+{
+	bool all = true;
+
+	vec_each(g, &s->groups) {
+		int in = membership(fd, g);
+		size_t name_bytes = strlen(g->device);
+		struct sockopt_obj *o;
+
+		all &= in != 2;
+		if (!in || !ret)
+			continue;
+		o = vec_add(ret);
+		o->level = g->ip_bytes == 4 ? IPPROTO_IP : IPPROTO_IPV6;
+		o->name = MCAST_JOIN_GROUP;
+		o->value = (struct bytes){mem_alloc(g->ip_bytes + name_bytes), g->ip_bytes + name_bytes};
+		memcpy(o->value.at, g->ip, g->ip_bytes);
+		memcpy(o->value.at + g->ip_bytes, g->device, name_bytes);
+	}
+	return all;
+}
+
 static const struct cpt_sock_default *defaults_of(const struct cpt_sock_state *s, int family, int type)
 {
 	for (size_t i = 0; i < ARRAY_LEN(shapes); i++)
@@ -209,10 +253,10 @@ int cpt_sock_options(struct cpt *c, int fd, int family, int type, bool connected
 
 		if (defaults[i].missing || !sockopt_applies(d, family, type) || (connected && !d->when_connected))
 			continue;
-		if (d->type == SOCKOPT_FILTER) {
+		if (d->type == SOCKOPT_FILTER)
 			add_filter(fd, d, ret);
+		if (d->type >= SOCKOPT_FILTER)
 			continue;
-		}
 		native_get(fd, d, &now);
 		if (now.missing || !memcmp(now.value, defaults[i].value, sizeof(now.value)))
 			continue;

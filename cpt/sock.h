@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 
 #include "cpt/cpt.h"
+#include "facts/mcast.h"
 #include "facts/sockdiag.h"
 #include "model/sockopt.h"
 
@@ -30,6 +31,7 @@ struct cpt_held {
 
 struct cpt_sock_state {
 	struct sockdiag diag; /* as of the check, later as of the freeze */
+	mcast_groups groups;  /* the same */
 	uint64_t netns_cookie;
 	struct cpt_sock_default *defaults[7]; /* of a new socket, by family and type; [row of sockopt_table] */
 	VEC(struct cpt_unix) unixs;
@@ -54,6 +56,9 @@ int cpt_sock_check(struct cpt *c, const struct cpt_fd *fd, struct err *err);
 
 /* Options that are not as in a new socket. connected: it is (was) a TCP connection. */
 int cpt_sock_options(struct cpt *c, int fd, int family, int type, bool connected, sockopt_vec *ret, struct err *err);
+
+/* Multicast groups it is in, added to *ret (which may be NULL). false: it hears only some senders of one. */
+bool cpt_sock_groups(const struct cpt_sock_state *s, int fd, sockopt_vec *ret);
 
 /* Owner of the socket's inode, as the VE sees it. */
 void cpt_sock_owner(const struct cpt *c, const struct stat *st, uint32_t *ret_uid, uint32_t *ret_gid);

@@ -18,6 +18,8 @@ int cpt_udp_check(struct cpt *c, const struct cpt_fd *fd, const char *where, str
 	if (cpt_sock_int(fd->local, IPPROTO_UDP, UDP_ENCAP) > 0)
 		findings_add(c->findings, where, NULL, "UDP socket with kernel encapsulation (%d)",
 			     cpt_sock_int(fd->local, IPPROTO_UDP, UDP_ENCAP));
+	if (!cpt_sock_groups(c->sock, fd->local, NULL))
+		findings_add(c->findings, where, NULL, "UDP socket in a multicast group with a list of senders");
 	return 0;
 }
 
@@ -124,6 +126,8 @@ int cpt_udp_collect(struct cpt *c, const struct cpt_fd *fd, struct inet_obj *obj
 		return -1;
 	if (cpt_sock_int(fd->local, IPPROTO_UDP, UDP_CORK) > 0)
 		return err_set(err, ERR_CHECKPOINT, "a datagram is being put together (UDP_CORK)");
+	if (!cpt_sock_groups(c->sock, fd->local, &obj->options))
+		return err_set(err, ERR_CHECKPOINT, "it is in a multicast group with a list of senders");
 	n = peek(fd->local, cpt_sock_scratch(c->sock, DATAGRAM_MAX_BYTES), &first); /* most have none */
 	if (n < 0)
 		return 0;

@@ -6,6 +6,8 @@
 #include <linux/udp.h>
 #include <sys/socket.h>
 
+#include "lib/cleanup.h"
+
 /* Newer than some headers this is built with, or in headers that cannot be included together; the same everywhere. */
 enum {
 	N_SOL_IP = 0, N_SOL_TCP = 6, N_SOL_UDP = 17, N_SOL_IPV6 = 41,
@@ -19,6 +21,7 @@ enum {
 	N_IPV6_ADDR_PREFERENCES = 72, N_IPV6_MINHOPCOUNT = 73, N_IPV6_RECVORIGDSTADDR = 74, N_IPV6_TRANSPARENT = 75,
 	N_IPV6_RECVFRAGSIZE = 77, N_IPV6_FREEBIND = 78, N_IPV6_RECVPKTINFO = 49, N_IPV6_RECVHOPLIMIT = 51,
 	N_IPV6_RECVTCLASS = 66, N_IPV6_TCLASS = 67, N_IPV6_DONTFRAG = 62,
+	N_MCAST_JOIN_GROUP = 42,
 	N_TCP_RTO_MAX_MS = 44, N_TCP_RTO_MIN_US = 45, N_TCP_DELACK_MAX_US = 46,
 };
 
@@ -97,6 +100,7 @@ const struct sockopt_desc sockopt_table[] = {
 	SAME_N(SOL_IP, IP_MULTICAST_TTL, INT, LATE, UDP),
 	SAME_N(SOL_IP, IP_MULTICAST_LOOP, INT, LATE, UDP),
 	SAME_N(SOL_IP, IP_MULTICAST_ALL, INT, LATE, UDP),
+	SAME_N(SOL_IP, MCAST_JOIN_GROUP, GROUP, LATE, UDP),
 
 	SAME(SOL_IPV6, IPV6_V6ONLY, INT, EARLY, I6),
 	SAME_N(SOL_IPV6, IPV6_RECVPKTINFO, INT, QUEUE, I6),
@@ -106,6 +110,7 @@ const struct sockopt_desc sockopt_table[] = {
 	SAME(SOL_IPV6, IPV6_MULTICAST_HOPS, INT, LATE, I6),
 	SAME(SOL_IPV6, IPV6_MULTICAST_LOOP, INT, LATE, I6),
 	SAME_N(SOL_IPV6, IPV6_MULTICAST_ALL, INT, LATE, I6),
+	SAME_N(SOL_IPV6, MCAST_JOIN_GROUP, GROUP, LATE, I6 | SOCKOPT_UDP),
 	SAME(SOL_IPV6, IPV6_MTU_DISCOVER, INT, LATE, I6),
 	SAME(SOL_IPV6, IPV6_RECVERR, INT, LATE, I6),
 	SAME_N(SOL_IPV6, IPV6_RECVERR_RFC4884, INT, LATE, I6),
@@ -189,6 +194,9 @@ bool sockopt_sane(const struct sockopt_desc *d, const struct bytes *value)
 		return n == 8;
 	case SOCKOPT_TEXT:
 		return n > 0 && n < 64;
+	case SOCKOPT_GROUP:
+		n -= MIN(n, d->native_level ? 16u : 4u);
+		return n > 0 && n < 16; /* IFNAMSIZ */
 	case SOCKOPT_FILTER:
 		return n > 0 && n % 8 == 0 && n <= 4096 * 8; /* BPF_MAXINSNS */
 	}

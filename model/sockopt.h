@@ -8,6 +8,7 @@
  *	TIME      two u64 little-endian: seconds, microseconds
  *	LINGER    two u32: on, seconds
  *	TEXT      bytes without a NUL
+ *	GROUP     a multicast group joined: its address, 4 or 16 bytes, and the device's name; once for each group
  *	FILTER    classic BPF, for each instruction: u16 code, u8 jt, u8 jf, u32 k
  */
 #ifndef VERST_MODEL_SOCKOPT_H
@@ -19,7 +20,7 @@
 
 #include "model/sock.h"
 
-enum sockopt_type { SOCKOPT_INT, SOCKOPT_TIME, SOCKOPT_LINGER, SOCKOPT_TEXT, SOCKOPT_FILTER };
+enum sockopt_type { SOCKOPT_INT, SOCKOPT_TIME, SOCKOPT_LINGER, SOCKOPT_TEXT, SOCKOPT_FILTER, SOCKOPT_GROUP };
 
 /* When a restore sets it. */
 enum sockopt_stage {

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <linux/filter.h>
+#include <net/if.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -112,6 +113,21 @@ static int set_filter(int fd, const struct sockopt_desc *d, struct cur *c)
 	return setsockopt(fd, d->native_level, d->native_name, &program, sizeof(program));
 }
 
+/* The device by its name, in the network namespace of the calling thread, which is the socket's. */
+static int join_group(int fd, const struct sockopt_desc *d, const struct bytes *value)
+{
+	size_t ip_bytes = d->native_level == IPPROTO_IP ? 4 : 16;
+	struct group_req req = {0};
+	union sock_addr a = {.sa.sa_family = ip_bytes == 4 ? AF_INET : AF_INET6};
+	char device[IF_NAMESIZE] = "";
+
+	memcpy(ip_bytes == 4 ? (void *)&a.in.sin_addr : (void *)&a.in6.sin6_addr, value->at, ip_bytes);
+	memcpy(device, value->at + ip_bytes, value->len_bytes - ip_bytes);
+	memcpy(&req.gr_group, &a, sizeof(req.gr_group));
+	req.gr_interface = if_nametoindex(device);
+	return req.gr_interface ? setsockopt(fd, d->native_level, MCAST_JOIN_GROUP, &req, sizeof(req)) : -1;
+}
+
 static int set_one(int fd, const struct sockopt_desc *d, const struct bytes *value)
 {
 	struct cur c = cur_of(value->at, value->len_bytes);
@@ -132,6 +148,8 @@ static int set_one(int fd, const struct sockopt_desc *d, const struct bytes *val
 		return setsockopt(fd, d->native_level, d->native_name, value->at, (socklen_t)value->len_bytes);
 	case SOCKOPT_FILTER:
 		return set_filter(fd, d, &c);
+	case SOCKOPT_GROUP:
+		return join_group(fd, d, value);
 	default:
 		v = cur_u32(&c);
 		return setsockopt(fd, d->native_level, d->native_name, &v, sizeof(v));

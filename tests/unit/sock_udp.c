@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <linux/udp.h>
+#include <net/if.h>
 #include <poll.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -26,10 +27,13 @@ static void put(int fd, const char *ip, uint16_t port, size_t from, size_t len_b
 	union net_addr a;
 	socklen_t len = net_addr(&a, ip, port);
 	uint8_t p[65536];
+	ssize_t n;
 
 	for (size_t i = 0; i < len_bytes; i++)
 		p[i] = net_pattern(from + i);
-	cr_assert_eq(sendto(fd, p, len_bytes, 0, &a.sa, len), len_bytes, "%s", strerror(errno));
+	for (int i = 0; (n = sendto(fd, p, len_bytes, 0, &a.sa, len)) < 0 && errno == ENETUNREACH && i < 100; i++)
+		usleep(20000); /* IPv6 needs a moment on a new device */
+	cr_assert_eq(n, len_bytes, "%s: %s", ip, strerror(errno));
 }
 
 /* "3000 from 10.66.0.2:99" with " to IP" if the socket tells; "wrong" if the bytes are not those of the pattern. */
@@ -253,6 +257,54 @@ Test(sock_udp, device_and_options)
 	cr_expect_eq(net_int(fds[0], IPPROTO_IP, IP_RECVERR), 1);
 	cr_expect_eq(net_int(fds[0], IPPROTO_IP, IP_MULTICAST_TTL), 7);
 	cr_expect_eq(net_int(fds[0], IPPROTO_UDP, UDP_GRO), 1);
+	sock_world_free(&w);
+}
+
+static void join(int fd, const char *ip, const char *device)
+{
+	struct group_req req = {.gr_interface = if_nametoindex(device)};
+	union net_addr a;
+
+	net_addr(&a, ip, 0);
+	memcpy(&req.gr_group, &a, sizeof(a));
+	cr_assert_eq(setsockopt(fd, a.sa.sa_family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6, MCAST_JOIN_GROUP, &req, sizeof(req)), 0);
+}
+
+Test(sock_udp, multicast_groups)
+{
+	struct world w;
+	struct group_source_req source = {0};
+	union net_addr a;
+	int fds[3];
+
+	sock_world_make(&w);
+	int p4 = udp_at(w.net.peer_fd, NET_PEER, 99, false), p6 = udp_at(w.net.peer_fd, NET_PEER6, 98, false);
+	struct ip_mreqn out = {.imr_ifindex = (int)if_nametoindex("skp")};
+	cr_assert_eq(setsockopt(p4, IPPROTO_IP, IP_MULTICAST_IF, &out, sizeof(out)), 0);
+	net_set(p6, IPPROTO_IPV6, IPV6_MULTICAST_IF, out.imr_ifindex);
+	fds[0] = udp_at(w.net.ve_fd, "0.0.0.0", 5353, false);
+	fds[1] = udp_at(w.net.ve_fd, "::", 5354, false);
+	fds[2] = udp_at(w.net.ve_fd, "0.0.0.0", 5355, false);
+	join(fds[0], "239.1.2.3", "skv");
+	join(fds[0], "239.1.2.4", "skv");
+	join(fds[1], "ff05::1234", "skv");
+	cr_expect_str_eq(sock_world_check(&w, fds, 3), "");
+	sock_world_move(&w, fds, 2);
+	put(p4, "239.1.2.3", 5353, 1, 10);
+	put(p4, "239.1.2.4", 5353, 2, 20);
+	put(p6, "ff05::1234", 5354, 3, 30);
+	usleep(50000);
+	cr_expect_str_eq(get(fds[0], 1), "10 from 10.66.0.2:99");
+	cr_expect_str_eq(get(fds[0], 2), "20 from 10.66.0.2:99");
+	cr_expect_str_eq(get(fds[1], 3), "30 from fd66::2:98");
+	net_enter(w.net.ve_fd);
+	source.gsr_interface = if_nametoindex("skv");
+	net_addr(&a, "239.1.2.5", 0);
+	memcpy(&source.gsr_group, &a, sizeof(a));
+	net_addr(&a, NET_PEER, 0);
+	memcpy(&source.gsr_source, &a, sizeof(a));
+	cr_assert_eq(setsockopt(fds[2], IPPROTO_IP, MCAST_JOIN_SOURCE_GROUP, &source, sizeof(source)), 0);
+	cr_expect(strstr(sock_world_check(&w, fds + 2, 1), "list of senders"));
 	sock_world_free(&w);
 }
 
