@@ -23,8 +23,8 @@ struct verst_restore {
 	int in_fd;
 	int tree_root_fd; /* the VE's root as one mount; set once, read by another thread */
 	unsigned uid_base;
-	int64_t monotonic_offset_ns, boottime_offset_ns; /* of the VE's clocks, by when its first record arrived */
-	int64_t frozen_at_ns; /* when the tree of the frozen VE was read */
+	int64_t arrived_at_ns; /* its first record */
+	int64_t monotonic_offset_ns, boottime_offset_ns; /* of the VE's clocks, by when that was */
 	bool booted, ended;
 };
 
@@ -214,8 +214,8 @@ static int on_tree(struct verst_restore *h, struct err *err)
 
 	if (!h->booted && (!r->m.ve.nr || boot(h, r->m.ve.at, err)))
 		return r->m.ve.nr ? -1 : err_set(err, ERR_IMAGE, "a tree comes before the VE it belongs to");
-	if (tree->frozen)
-		h->frozen_at_ns = io_now_ns();
+	if (tree->frozen && !r->frozen_at_ns) /* a dump in one go has one record of the VE */
+		r->frozen_at_ns = h->arrived_at_ns;
 	return rst_tree_apply(r, tree, err);
 }
 
@@ -233,8 +233,11 @@ static void on_ve(struct verst_restore *h)
 {
 	const struct ve_obj *obj = &h->r.m.ve.at[0];
 
-	if (h->booted)
+	if (h->booted) {
+		h->r.frozen_at_ns = io_now_ns(); /* the second one says when the VE was stopped */
 		return;
+	}
+	h->arrived_at_ns = io_now_ns();
 	h->monotonic_offset_ns = obj->monotonic_ns - clock_ns(CLOCK_MONOTONIC);
 	h->boottime_offset_ns = obj->boottime_ns - clock_ns(CLOCK_BOOTTIME);
 }
@@ -281,19 +284,6 @@ static int on_record(struct verst_restore *h, const struct img_record *rec, stru
 	return err_set(err, ERR_IMAGE, "a record of no known use");
 }
 
-/* The VE must not see its clock go back. Rounds took their time at the source; here they may have taken less. */
-static void wait_for_clock(const struct rst *r)
-{
-	int64_t behind_ns = r->m.ve.at[0].monotonic_ns - (clock_ns(CLOCK_MONOTONIC) + r->run.monotonic_offset_ns);
-	struct timespec ts = {behind_ns / 1000000000, behind_ns % 1000000000};
-
-	if (behind_ns <= 0)
-		return;
-	log_info("VE %u: waiting %.1f ms, so that its clock does not go back", r->ve.id, (double)behind_ns / 1e6);
-	while (nanosleep(&ts, &ts) && errno == EINTR)
-		;
-}
-
 int verst_restore_run(struct verst_restore *h, struct err *err)
 {
 	struct rst *r = &h->r;
@@ -306,15 +296,14 @@ int verst_restore_run(struct verst_restore *h, struct err *err)
 		if (on_record(h, &rec, err))
 			return err_ctx(err, "record %llu", (unsigned long long)rec.number);
 	}
-	if (!h->frozen_at_ns)
+	if (!r->frozen_at_ns)
 		return err_set(err, ERR_IMAGE, "the image ends without the frozen VE");
 	if (model_validate(&r->m, err) || rst_plan_run(r, err)) {
 		if (err->code == ERR_SYSTEM)
 			err_code(err, ERR_RESTORE);
 		return -1;
 	}
-	wait_for_clock(r);
-	r->stats.ready_ns = io_now_ns() - h->frozen_at_ns;
+	r->stats.ready_ns = io_now_ns() - r->frozen_at_ns;
 	return fault_point("restore-ready", err);
 }
 

@@ -9,7 +9,8 @@ static const struct rst_step steps[] = {
 	{"memory", "protections, advice, vdso, and where code, heap and stack lie", rst_mm_finish, {"tree"}},
 	{"place", "descriptors, working directories and roots into the tasks", rst_file_place, {"tree", "open"}},
 	{"attach", "what a task itself must do to a file: epoll sets, terminals, owners", rst_file_attach, {"place"}},
-	{"threads", "all threads", rst_task_threads, {"memory", "attach"}},
+	{"clock", "clocks that would be behind", rst_clock_restore, {"attach"}},
+	{"threads", "all threads", rst_task_threads, {"memory", "clock"}},
 	{"state", "signals, timers, limits, credentials", rst_task_state, {"threads", "names"}},
 	{"seal", "own registers set, our code gone; frozen", rst_task_seal, {"state"}},
 };

@@ -35,6 +35,7 @@ struct rst {
 	struct model m;
 	VEC(struct rst_task) tasks; /* parents before children */
 	uint64_t blob_addr;	/* where the blob is in every task */
+	int64_t frozen_at_ns;	/* when it was read that the VE stands still; 0: not yet */
 	struct undo undo;
 	int lease_fd;
 	struct netlock *netlock; /* kernel/netlock.h */
@@ -100,6 +101,7 @@ void rst_sock_kick(struct rst *r);
 /* --- rst/mount.c, rst/fsent.c: as their records arrive; rst/netns.c --- */
 int rst_mount_apply(struct rst *r, const struct mount_obj *m, struct err *err);
 int rst_fsent_apply(struct rst *r, const struct fsent_obj *e, struct err *err);
+int rst_clock_restore(struct rst *r, struct err *err); /* rst/clock.c */
 int rst_uts_restore(struct rst *r, struct err *err); /* rst/uts.c */
 int rst_ns_network(struct rst *r, struct err *err); /* devices' state, addresses, routes, sysctls */
 

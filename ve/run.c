@@ -44,6 +44,26 @@ static int open_all(const struct ve *ve, struct ve_run *run, struct err *err)
 	return cgroup_open_v2(ve->node->cgroup, name, &run->cgroup_fd, err);
 }
 
+/* Of the namespace that init is in now: a restore may have moved it into another than it was born in. */
+static int read_offsets(struct ve_run *run, struct err *err)
+{
+	long long s[2], ns[2];
+	char path[48];
+	struct buf text;
+	int found;
+
+	snprintf(path, sizeof(path), "/proc/%d/timens_offsets", run->init_pid);
+	if (io_read_file(AT_FDCWD, path, 256, &text, err))
+		return -1;
+	found = sscanf((char *)text.at, "monotonic %lld %lld boottime %lld %lld", &s[0], &ns[0], &s[1], &ns[1]);
+	buf_free(&text);
+	if (found != 4)
+		return err_set(err, ERR_SYSTEM, "%s: unexpected text", path);
+	run->monotonic_offset_ns = s[0] * 1000000000 + ns[0];
+	run->boottime_offset_ns = s[1] * 1000000000 + ns[1];
+	return 0;
+}
+
 int ve_run_open(const struct ve *ve, struct ve_run *ret, struct err *err)
 {
 	struct ve_run run = no_run;
@@ -56,13 +76,15 @@ int ve_run_open(const struct ve *ve, struct ve_run *ret, struct err *err)
 	run.supervisor_pid = info.supervisor.pid;
 	run.console_major = info.console_major;
 	run.console_minor = info.console_minor;
-	run.monotonic_offset_ns = info.monotonic_offset_ns;
-	run.boottime_offset_ns = info.boottime_offset_ns;
 	strcpy(run.venet_host, info.venet_host);
 	run.init_pidfd = ve_info_alive(&info.init) ? ve_info_pidfd(&info.init) : -1;
 	ve_info_close(&info);
 	if (run.init_pidfd < 0)
 		return err_set(err, ERR_NOT_RUNNING, "VE %u is not running", ve->id);
+	if (read_offsets(&run, err)) {
+		close(run.init_pidfd);
+		return -1;
+	}
 	if (open_all(ve, &run, err)) {
 		ve_run_close(&run);
 		return -1;
