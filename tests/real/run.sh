@@ -169,8 +169,8 @@ control() {
 	inside redis-cli del list key:7 >/dev/null
 	noticed redis "a lost key"
 	start_client http 80 10 "$work"/www/*
-	inside sh -c 'kill -9 $(pgrep -f "[n]ginx: worker" | head -n 1)'
-	noticed http "a lost worker"
+	inside sh -c 'pkill -9 -f "[n]ginx: worker"'
+	noticed http "lost workers"
 	start_client http 80 10 "$work"/www/*
 	inside sh -c 'printf x | dd of=/srv/www/file4096 bs=1 seek=2000 conv=notrunc 2>/dev/null'
 	noticed http "a changed byte"
