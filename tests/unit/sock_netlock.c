@@ -169,7 +169,7 @@ Test(sock_netlock, cost)
 		cr_assert_eq(netlock_take(lock, &err), 0, "%s", err.msg);
 		netlock_release(lock);
 	}
-	cr_log_warn("network lock: prepare %ld us, take %ld us, release %ld us, again %ld us\n", at_us[1] - at_us[0],
+	cr_log_info("network lock: prepare %ld us, take %ld us, release %ld us, again %ld us\n", at_us[1] - at_us[0],
 		    at_us[2] - at_us[1], at_us[3] - at_us[2], (net_now_us() - at_us[3]) / 100);
 	cr_expect_lt(at_us[2] - at_us[1], 20000);
 	netlock_free(lock);

@@ -80,7 +80,7 @@ Test(sock_tcp, queues_in_both_directions, .timeout = 60)
 		echo(fds[0], p.peer, out);
 		int again = net_connect(w.net.peer_fd, far[i][0], 80);
 		cr_expect_geq(again, 0, "the listener listens");
-		cr_log_warn("TCP with %zu + %zu bytes: dump %ld us, restore %ld us\n", in, out, w.dump_us, w.restore_us);
+		cr_log_info("TCP with %zu + %zu bytes: dump %ld us, restore %ld us\n", in, out, w.dump_us, w.restore_us);
 		sock_world_free(&w);
 	}
 }
@@ -464,7 +464,7 @@ Test(sock_tcp, accept_queue, .timeout = 60)
 		if (i % 2) {
 			sock_world_move(&w, &listener, 1);
 			if (i == 1)
-				cr_log_warn("TCP accept queue of 3: dump %ld us, restore %ld us\n", w.dump_us, w.restore_us);
+				cr_log_info("TCP accept queue of 3: dump %ld us, restore %ld us\n", w.dump_us, w.restore_us);
 		} else {
 			cr_expect_eq(sock_world_look(&w, &listener, 1), 0, "%s", w.err.msg);
 		}
@@ -644,7 +644,7 @@ Test(sock_tcp, cost, .timeout = 60)
 	for (int i = 0; i < N; i++)
 		cr_expect(net_read_pattern(fds[i], 0, 500));
 	echo(fds[7], peers[7], 500);
-	cr_log_warn("%d TCP connections: dump %.1f us each, restore %.1f us each\n", N, (double)w.dump_us / N,
+	cr_log_info("%d TCP connections: dump %.1f us each, restore %.1f us each\n", N, (double)w.dump_us / N,
 		    (double)w.restore_us / N);
 	sock_world_free(&w);
 }

@@ -223,7 +223,7 @@ Test(sock_udp, full)
 	size_t queued = w.r.m.inets.at[0].queue.nr;
 	cr_assert_gt(queued, 50);
 	cr_assert_eq(sock_world_restore(&w, fds), 0, "%s", w.err.msg);
-	cr_log_warn("UDP with %zu datagrams: dump %ld us, restore %ld us\n", queued, w.dump_us, w.restore_us);
+	cr_log_info("UDP with %zu datagrams: dump %ld us, restore %ld us\n", queued, w.dump_us, w.restore_us);
 	while (!strcmp(get(fds[0], (size_t)n), "200 from 10.66.0.2:99"))
 		n++;
 	cr_expect_eq(n, (int)queued);

@@ -173,7 +173,7 @@ Test(sock_unix, much)
 	cr_expect_eq(send(fds[0], "x", 1, 0), -1, "it is full again");
 	cr_expect(net_read_pattern(fds[1], 0, n));
 	cr_expect_eq(net_write_pattern(fds[0], 0, n), n);
-	cr_log_warn("unix stream with %zu bytes: dump %ld us, restore %ld us\n", n, w.dump_us, w.restore_us);
+	cr_log_info("unix stream with %zu bytes: dump %ld us, restore %ld us\n", n, w.dump_us, w.restore_us);
 	sock_world_free(&w);
 }
 
@@ -530,7 +530,7 @@ Test(sock_unix, cost)
 		cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fds + 2 * i), 0);
 	sock_world_check(&w, fds, 1);
 	sock_world_move(&w, fds, 2 * N);
-	cr_log_warn("%d unix sockets: dump %.1f us each, restore %.1f us each\n", 2 * N, (double)w.dump_us / (2 * N),
+	cr_log_info("%d unix sockets: dump %.1f us each, restore %.1f us each\n", 2 * N, (double)w.dump_us / (2 * N),
 		    (double)w.restore_us / (2 * N));
 	sock_world_free(&w);
 }
