@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The VE's clocks must not go back. Its time namespace was made with its init, by what the first record said; how long the
- * rounds took since is not known there. If its clocks would now be behind, all tasks move into a second time namespace
- * that is right (each has one thread yet, which is what time_namespaces(7) asks for).
+ * The VE's clocks go on from where it stood still. Its time namespace was made with its init, by what the first record said;
+ * how long the rounds took since was not known then. So all tasks move into a second time namespace that is right (each
+ * has one thread yet, which is what time_namespaces(7) asks for), before any timer of theirs is set.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -87,17 +87,22 @@ static int move_task(struct rst_task *t, int ns_fd, struct err *err)
 	return ret;
 }
 
+/* Ahead by no more than nobody notices; never behind. */
+static bool near(int64_t right_ns, int64_t now_ns)
+{
+	return now_ns >= right_ns && now_ns - right_ns < 2000000;
+}
+
 int rst_clock_restore(struct rst *r, struct err *err)
 {
 	const struct ve_obj *ve = &r->m.ve.at[0];
-	int64_t since_ns = io_now_ns() - r->frozen_at_ns;
 	struct ns_offsets right = {
-		.monotonic_ns = ve->monotonic_ns + since_ns - clock_ns(CLOCK_MONOTONIC),
-		.boottime_ns = ve->boottime_ns + since_ns - clock_ns(CLOCK_BOOTTIME),
+		.monotonic_ns = ve->monotonic_ns - clock_ns(CLOCK_MONOTONIC),
+		.boottime_ns = ve->boottime_ns - clock_ns(CLOCK_BOOTTIME),
 	};
 	_fd_ int ns = -1;
 
-	if (right.monotonic_ns <= r->run.monotonic_offset_ns && right.boottime_ns <= r->run.boottime_offset_ns)
+	if (near(right.monotonic_ns, r->run.monotonic_offset_ns) && near(right.boottime_ns, r->run.boottime_offset_ns))
 		return 0;
 	if (make_namespace(r->run.userns_fd, &right, &ns, err))
 		return -1;
