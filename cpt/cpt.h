@@ -35,6 +35,7 @@ struct cpt_task {
 	uint32_t vppid, vpgid, vsid;
 	char comm[16];
 	uint64_t start_ticks; /* field 22 of stat: tells a pid from its next user */
+	uint32_t tty_nr;      /* field 7 of stat: its controlling terminal */
 	bool zombie;
 	int pidfd;
 	int proc_fd;	   /* directory /proc/PID of the host */
@@ -135,8 +136,10 @@ int cpt_reg_of_mapping(struct cpt *c, const struct cpt_task *t, uint64_t start, 
 		       const char *path, reg_id *ret, struct err *err);
 /* An executable, by /proc/PID/exe. */
 int cpt_reg_of_exe(struct cpt *c, const struct cpt_task *t, reg_id *ret, struct err *err);
-/* The terminal with this device number (field 7 of stat) as collected; 0 if none. */
-tty_id cpt_tty_of_dev(const struct cpt *c, unsigned major, unsigned minor);
+/* The terminal of a session's leader, as collected; 0: none, or it leads none. */
+tty_id cpt_tty_of_leader(const struct cpt *c, const struct cpt_task *t);
+/* The same for tree_task.tty, also while the VE runs. */
+uint32_t cpt_tty_in_tree(struct cpt *c, const struct cpt_task *t);
 /* Contents of nameless files: PAGES_GHOST records. */
 int cpt_ghost_write(struct cpt *c, struct err *err);
 

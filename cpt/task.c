@@ -40,6 +40,7 @@ static int task_read(struct cpt_task *t, struct err *err)
 	t->vpgid = status.ns_pgid;
 	t->vsid = status.ns_sid;
 	t->start_ticks = stat.start_ticks;
+	t->tty_nr = stat.tty_nr;
 	t->zombie = stat.state == 'Z' || stat.state == 'X';
 	snprintf(t->comm, sizeof(t->comm), "%.15s", stat.comm);
 	proc_status_free(&status);
@@ -307,6 +308,7 @@ int cpt_task_write_tree(struct cpt *c, uint32_t round, bool frozen, struct err *
 		struct tree_task *tt = vec_add(&tree.tasks);
 
 		*tt = (struct tree_task){.pid = t->vpid, .ppid = t->vppid, .pgid = t->vpgid, .sid = t->vsid};
+		tt->tty = cpt_tty_in_tree(c, t);
 		cpt_mm_tree(c, t, tt);
 	}
 	births = mem_alloc(tree.tasks.nr * sizeof(*births));

@@ -362,11 +362,9 @@ static int read_number(const struct cpt_task *t, const char *name, int base, uin
 /* The session leader tells of its terminal; the group in front as the VE numbers it. */
 static void collect_terminal(struct cpt *c, const struct cpt_task *t, const struct proc_stat *stat, struct task_obj *ret)
 {
-	unsigned major = (stat->tty_nr >> 8) & 0xfff, minor = (stat->tty_nr & 0xff) | ((stat->tty_nr >> 12) & 0xfff00);
-
-	if (!stat->tty_nr || t->vpid != t->vsid)
+	ret->ctty = cpt_tty_of_leader(c, t);
+	if (!ret->ctty)
 		return;
-	ret->ctty = cpt_tty_of_dev(c, major, minor);
 	vec_each(other, &c->tasks) {
 		struct proc_stat os;
 		struct err ignored;

@@ -6,9 +6,11 @@
 #include <asm/termbits.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <poll.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 
 #include "cpt/file.h"
@@ -35,6 +37,23 @@ static bool tty_match(const struct cpt_fd *fd)
 
 	return S_ISCHR(fd->st.st_mode) &&
 	       (is_pts(rdev) || rdev == makedev(TTY_MAJOR_AUX, 0) || rdev == makedev(TTY_MAJOR_AUX, 2));
+}
+
+/* The number as proc(5) tells it; what the low and high bits of the minor are is the kernel's new_encode_dev.
+ */
+static unsigned major_of(uint32_t tty_nr)
+{
+	return (tty_nr >> 8) & 0xfff;
+}
+
+static unsigned minor_of(uint32_t tty_nr)
+{
+	return (tty_nr & 0xff) | ((tty_nr >> 12) & 0xfff00);
+}
+
+static bool leads_with_tty(const struct cpt_task *t)
+{
+	return t->tty_nr && t->vpid == t->vsid && !t->zombie;
 }
 
 /* --- which terminal --- */
@@ -200,6 +219,14 @@ void cpt_tty_check_ends(struct cpt *c)
 
 /* --- collect --- */
 
+static int open_console(struct cpt *c)
+{
+	struct open_how how = {.flags = O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC,
+			       .resolve = RESOLVE_IN_ROOT};
+
+	return (int)syscall(SYS_openat2, c->run.root_fd, "/dev/console", &how, sizeof(how));
+}
+
 static int tty_collect(struct cpt *c, const struct cpt_fd *fd, struct file_obj *ret, struct err *err)
 {
 	struct cpt_file_state *s = cpt_file_state(c);
@@ -315,10 +342,37 @@ static int fill(struct cpt *c, const struct cpt_tty_known *k, struct tty_obj *tt
 				     err); /* locked again: nobody can read it anyway */
 }
 
+/* A session may have the console for its terminal and nothing open of it. */
+static int console_of_sessions(struct cpt *c, struct err *err)
+{
+	struct cpt_file_state *s = cpt_file_state(c);
+
+	vec_each(t, &c->tasks) {
+		struct cpt_tty_known *k;
+		struct tty_obj *tty;
+
+		if (!leads_with_tty(t) || find(c, true, 0) ||
+		    !number_is_console(c, major_of(t->tty_nr), minor_of(t->tty_nr), t->pid))
+			continue;
+		k = vec_add(&s->ttys);
+		*k = (struct cpt_tty_known){.console = true, .master_fd = -1};
+		cpt_where(t, -1, k->where);
+		k->slave_fd = open_console(c);
+		if (k->slave_fd < 0)
+			return err_sys(err, "%s: console", k->where);
+		tty = vec_add(&c->m.ttys);
+		tty->id = (tty_id)s->ttys.nr;
+		tty->console = true;
+	}
+	return 0;
+}
+
 static int tty_finish(struct cpt *c, struct err *err)
 {
 	struct cpt_file_state *s = cpt_file_state(c);
 
+	if (console_of_sessions(c, err))
+		return -1;
 	for (size_t i = 0; i < s->ttys.nr; i++) {
 		const struct cpt_tty_known *k = &s->ttys.at[i];
 
@@ -328,15 +382,41 @@ static int tty_finish(struct cpt *c, struct err *err)
 	return 0;
 }
 
-tty_id cpt_tty_of_dev(const struct cpt *c, unsigned dev_major, unsigned dev_minor)
+tty_id cpt_tty_of_leader(const struct cpt *c, const struct cpt_task *t)
 {
+	unsigned dev_major = major_of(t->tty_nr), dev_minor = minor_of(t->tty_nr);
 	const struct cpt_tty_known *k = NULL;
 
-	if (number_is_console(c, dev_major, dev_minor, 0))
+	if (!leads_with_tty(t))
+		return 0;
+	if (number_is_console(c, dev_major, dev_minor, t->pid))
 		k = find(c, true, 0);
-	else if (dev_major >= TTY_MAJOR_PTS && dev_major <= TTY_MAJOR_PTS_TO)
+	else if (is_pts(makedev(dev_major, dev_minor)))
 		k = find(c, false, index_of(dev_major, dev_minor));
 	return k ? (tty_id)(k - c->file->ttys.at) + 1 : 0;
+}
+
+uint32_t cpt_tty_in_tree(struct cpt *c, const struct cpt_task *t)
+{
+	unsigned dev_major = major_of(t->tty_nr), dev_minor = minor_of(t->tty_nr);
+	const struct cpt_tty_known *k;
+	struct stat st;
+	char path[32];
+
+	if (!leads_with_tty(t))
+		return TREE_TTY_NONE;
+	if (c->frozen) {
+		tty_id id = cpt_tty_of_leader(c, t);
+
+		k = id ? &c->file->ttys.at[id - 1] : NULL;
+		return !k ? TREE_TTY_NONE : k->console ? TREE_TTY_CONSOLE : TREE_TTY_PTS + k->index;
+	}
+	if (number_is_console(c, dev_major, dev_minor, t->pid))
+		return TREE_TTY_CONSOLE;
+	snprintf(path, sizeof(path), "/dev/pts/%u", index_of(dev_major, dev_minor));
+	return is_pts(makedev(dev_major, dev_minor)) && !cpt_reg_stat(c, path, &st)
+		       ? TREE_TTY_PTS + index_of(dev_major, dev_minor)
+		       : TREE_TTY_NONE;
 }
 
 const struct cpt_file_kind cpt_tty_kind = {

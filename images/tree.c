@@ -4,7 +4,7 @@
 
 #define T struct tree_task
 static const struct img_field task_fields[] = {
-	NUM(pid), NUM(ppid), NUM(pgid), NUM(sid), NUM(mm), NUM(mm_from), NUM(fresh),
+	NUM(pid), NUM(ppid), NUM(pgid), NUM(sid), NUM(mm), NUM(mm_from), NUM(fresh), NUM(tty),
 };
 static const struct img_table task_table = IMG_TABLE(tree_task, task_fields);
 #undef T

@@ -72,7 +72,7 @@ int tree_plan(const struct tree_obj *tree, struct tree_birth *ret, struct err *e
 static bool same_place(const struct tree_task *old, const struct tree_task *now)
 {
 	return now && !now->fresh && now->mm == old->mm && now->ppid == old->ppid && now->sid == old->sid &&
-	       now->mm_from == old->mm_from;
+	       now->mm_from == old->mm_from && now->tty == old->tty;
 }
 
 void tree_staying(const struct tree_obj *old, const struct tree_obj *now, bool *ret)

@@ -17,11 +17,18 @@ struct ve_obj {
 	int64_t boottime_ns;
 };
 
+/* A session's members get its terminal when they are forked from its leader, so the leader must have it early. */
+#define TREE_TTY_NONE	 0u
+#define TREE_TTY_CONSOLE 1u
+#define TREE_TTY_PTS	 2u /* and the index in /dev/pts added to it */
+#define TREE_TTY_MAX	 (TREE_TTY_PTS + 0xfffffu)
+
 /* One task of the tree, before anything else is known of it: enough to create it and to give it its memory. */
 struct tree_task {
 	uint32_t pid, ppid, pgid, sid; /* of the VE's pid namespace; ppid 0 for its init */
 	mm_id mm;		       /* 0: a zombie has none */
 	uint32_t mm_from;	       /* pid of the task whose pages it inherits where PAGES says so; the one it is forked from */
+	uint32_t tty;		       /* controlling terminal, of a session's leader only: TREE_TTY_... */
 	bool fresh;		       /* nothing of an earlier round stands for this task: what was built for it is dropped */
 };
 

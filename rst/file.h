@@ -23,10 +23,17 @@ struct rst_tty {
 	bool master_given; /* it is an open file of the VE */
 };
 
+/* A terminal that a session took while the tree was built. */
+struct rst_tty_early {
+	uint32_t index;
+	int master;
+};
+
 struct rst_file_state {
 	VEC(struct rst_ghost) ghosts;
 	VEC(struct rst_pipe) pipes;
 	VEC(struct rst_tty) ttys;
+	VEC(struct rst_tty_early) early;
 };
 
 struct rst_file_state *rst_file_state(struct rst *r); /* made on first use */

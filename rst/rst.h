@@ -89,6 +89,8 @@ int rst_file_attach(struct rst *r, struct err *err);
 void rst_file_free(struct rst *r);
 /* Opens a reg_obj with the given O_ flags through the VE's root; ghosts are made on first use. */
 int rst_reg_open(struct rst *r, reg_id id, int flags, int *ret_fd, struct err *err);
+/* The session's leader takes the terminal that the tree says, before others are forked from it. */
+int rst_tty_early(struct rst *r, struct rst_task *t, struct err *err);
 int rst_ghost_pages(struct rst *r, const struct img_pages *p, struct err *err);
 void rst_sock_free(struct rst *r);
 /* Runs fn with this thread in the VE's network namespace. */

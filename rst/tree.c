@@ -170,7 +170,7 @@ static int make_task(struct rst *r, size_t index, struct err *err)
 	if (!t->pid && settle(r, t, rst_tree_find(r, births[index].from), err))
 		return -1;
 	if (t->t.sid == t->t.pid && t->t.mm) {
-		if (early_children(r, t, births, err) || CALL(t, "setsid", err, SYS_setsid))
+		if (early_children(r, t, births, err) || CALL(t, "setsid", err, SYS_setsid) || rst_tty_early(r, t, err))
 			return -1;
 	}
 	return fault_point("restore-task", err);

@@ -56,29 +56,61 @@ static const struct tty_obj *obj_of_index(const struct rst *r, uint32_t index)
 	return NULL;
 }
 
+/* A new pair, whatever its number. */
+static int open_master(int ptmx_place, int *ret_fd, uint32_t *ret_index, struct err *err)
+{
+	_fd_ int fd = -1;
+	unsigned index;
+
+	if (rst_reg_again(ptmx_place, O_RDWR | O_NOCTTY, &fd, err))
+		return -1;
+	if (ioctl(fd, TIOCGPTN, &index))
+		return err_sys(err, "TIOCGPTN");
+	*ret_index = index;
+	*ret_fd = fd_take(&fd);
+	return 0;
+}
+
+/* What the tree was given already. */
+static size_t adopt_early(struct rst *r)
+{
+	struct rst_file_state *s = rst_file_state(r);
+	size_t adopted = 0;
+
+	vec_each(e, &s->early) {
+		const struct tty_obj *obj = obj_of_index(r, e->index);
+
+		if (e->master < 0 || !obj)
+			continue;
+		vec_push(&s->ttys,
+			 ((struct rst_tty){.id = obj->id, .master = fd_take(&e->master), .slave = -1}));
+		adopted++;
+	}
+	return adopted;
+}
+
 /* Pairs whose number nobody wants hold their places until all are made. */
 static int make_masters(struct rst *r, struct err *err)
 {
 	struct rst_file_state *s = rst_file_state(r);
-	size_t left = 0;
-	_fd_ int place = -1;
 	VEC(int) unwanted = {0};
+	_fd_ int place = -1;
+	size_t left = 0;
 	int ret = 0;
 
 	vec_each(obj, &r->m.ttys)
 		left += !obj->console;
+	left -= adopt_early(r);
 	if (left && open_device(r, PTMX_PATH, PTMX_DEV, &place, err))
 		return -1;
 	while (left && !ret) {
 		const struct tty_obj *obj;
-		unsigned index;
+		uint32_t index;
 		int fd = -1;
 
-		if (rst_reg_again(place, O_RDWR | O_NOCTTY, &fd, err) || ioctl(fd, TIOCGPTN, &index)) {
-			ret = fd < 0 ? -1 : err_sys(err, "TIOCGPTN");
-			cleanup_fd(&fd);
+		ret = open_master(place, &fd, &index, err);
+		if (ret)
 			break;
-		}
 		obj = obj_of_index(r, index);
 		if (obj && !find(r, obj->id)) {
 			vec_push(&s->ttys, ((struct rst_tty){.id = obj->id, .master = fd, .slave = -1}));
@@ -158,14 +190,23 @@ static int set_up_pair(struct rst *r, struct rst_tty *t, const struct tty_obj *o
 	return t->slave >= 0 ? put_data(t, obj, err) : 0;
 }
 
+static int open_console(struct rst *r, int *ret_fd, struct err *err)
+{
+	_fd_ int place = -1;
+
+	return open_device(r, CONSOLE_PATH, makedev(r->run.console_major, r->run.console_minor), &place,
+			   err) ||
+			       rst_reg_again(place, O_RDWR | O_NOCTTY, ret_fd, err)
+		       ? -1
+		       : 0;
+}
+
 static int set_up_console(struct rst *r, const struct tty_obj *obj, struct err *err)
 {
 	struct rst_file_state *s = rst_file_state(r);
 	struct rst_tty t = {.id = obj->id, .master = -1, .slave = -1};
-	_fd_ int place = -1;
 
-	if (open_device(r, CONSOLE_PATH, makedev(r->run.console_major, r->run.console_minor), &place, err) ||
-	    rst_reg_again(place, O_RDWR | O_NOCTTY, &t.slave, err))
+	if (open_console(r, &t.slave, err))
 		return -1;
 	vec_push(&s->ttys, t);
 	return set_settings(t.slave, obj, err);
@@ -215,42 +256,98 @@ static int tty_open(struct rst *r, const struct file_obj *f, int *ret_fd, struct
 
 /* --- controlling terminals --- */
 
-static int control(struct rst *r, const struct task_obj *leader, struct err *err)
+/* A session's leader takes the terminal; that it has it already is fine (tty_io.c tiocsctty). */
+static int control(const struct rst_task *task, int slave, uint32_t group, struct err *err)
 {
-	struct rst_task *task = rst_tree_find(r, leader->pid);
-	struct rst_tty *t = find(r, leader->ctty);
 	struct remote_batch *b;
-	size_t group;
 	int fd, ret;
 
-	if (!task || !task->r)
-		return 0;
-	if (!t || t->slave < 0)
-		return err_set(err, ERR_IMAGE, "its controlling terminal is not open");
-	if (remote_send_fds(task->r, &t->slave, 1, &fd, err))
+	if (remote_send_fds(task->r, &slave, 1, &fd, err))
 		return -1;
 	b = remote_batch_new();
 	remote_call(b, "TIOCSCTTY", 0, SYS_ioctl, ra_num(fd), ra_num(TIOCSCTTY), ra_num(0));
-	group = remote_batch_data(b, &leader->ctty_pgrp, sizeof(leader->ctty_pgrp));
 	/* the leader's own group is in front now, so it may put another there; that one may be gone */
-	if (leader->ctty_pgrp)
+	if (group)
 		remote_call(b, "TIOCSPGRP", REMOTE_MAY_FAIL, SYS_ioctl, ra_num(fd), ra_num(TIOCSPGRP),
-			    ra_data(group));
+			    ra_data(remote_batch_data(b, &group, sizeof(group))));
 	remote_call(b, "close", 0, SYS_close, ra_num(fd));
 	ret = remote_batch_run(task->r, b, err);
 	remote_batch_free(b);
 	return ret;
 }
 
+/* The pair with that number, from those made early or made now; lower numbers are held meanwhile. */
+static int early_master(struct rst *r, uint32_t index, int *ret_fd, struct err *err)
+{
+	struct rst_file_state *s = rst_file_state(r);
+	_fd_ int place = -1;
+	VEC(int) lower = {0};
+	uint32_t got = 0;
+	int fd = -1, ret = -1;
+
+	vec_each(e, &s->early) {
+		if (e->index == index) {
+			*ret_fd = e->master;
+			return 0;
+		}
+	}
+	if (open_device(r, PTMX_PATH, PTMX_DEV, &place, err))
+		return -1;
+	while (ret && !open_master(place, &fd, &got, err)) {
+		if (got == index) {
+			vec_push(&s->early, ((struct rst_tty_early){index, fd}));
+			*ret_fd = fd;
+			ret = 0;
+		} else {
+			vec_push(&lower, fd);
+		}
+		if (got > index)
+			break;
+	}
+	vec_each(x, &lower)
+		close(*x);
+	vec_free(&lower);
+	return ret && got > index ? err_set(err, ERR_RESTORE, "terminal /dev/pts/%u is taken", index) : ret;
+}
+
+int rst_tty_early(struct rst *r, struct rst_task *t, struct err *err)
+{
+	_fd_ int slave = -1;
+	int master = -1, unlocked = 0;
+
+	if (!t->t.tty)
+		return 0;
+	if (t->t.tty == TREE_TTY_CONSOLE) {
+		if (open_console(r, &slave, err))
+			return err_ctx(err, "task %u", t->t.pid);
+	} else {
+		if (early_master(r, t->t.tty - TREE_TTY_PTS, &master, err))
+			return err_ctx(err, "task %u", t->t.pid);
+		if (ioctl(master, TIOCSPTLCK, &unlocked))
+			return err_sys(err, "task %u: unlock of its terminal", t->t.pid);
+		slave = open_slave(master, O_RDWR);
+		if (slave < 0)
+			return err_sys(err, "task %u: its terminal", t->t.pid);
+	}
+	return control(t, slave, 0, err) ? err_ctx(err, "task %u", t->t.pid) : 0;
+}
+
 static int tty_attach(struct rst *r, struct err *err)
 {
-	vec_each(t, &r->m.tasks) {
-		if (!t->ctty)
+	vec_each(obj, &r->m.tasks) {
+		struct rst_task *task = obj->ctty ? rst_tree_find(r, obj->pid) : NULL;
+		const struct rst_tty *t;
+
+		if (!task || !task->r)
 			continue;
 		if (!rst_file_state(r)->ttys.nr && make_all(r, err))
 			return -1;
-		if (control(r, t, err))
-			return err_ctx(err, "task %u: controlling terminal", t->pid);
+		t = find(r, obj->ctty);
+		if (!t || t->slave < 0)
+			return err_set(err, ERR_IMAGE, "task %u: its controlling terminal is not open",
+				       obj->pid);
+		if (control(task, t->slave, obj->ctty_pgrp, err))
+			return err_ctx(err, "task %u: controlling terminal", obj->pid);
 	}
 	return 0;
 }
@@ -278,6 +375,9 @@ void rst_tty_let_go(struct rst *r)
 	vec_each(t, &s->ttys)
 		finish(t, model_tty(&r->m, t->id));
 	vec_free(&s->ttys);
+	vec_each(e, &s->early)
+		cleanup_fd(&e->master);
+	vec_free(&s->early);
 }
 
 const struct rst_file_kind rst_tty_kind = {.kind = FILE_TTY, .open = tty_open, .attach = tty_attach};

@@ -316,7 +316,9 @@ static void give_session(struct cpt *c)
 	struct task_obj *t = &c->m.tasks.at[0];
 
 	cr_assert_eq(victim_file(c, 5)->of, victim_file(c, 4)->of, "/dev/tty is that terminal");
-	t->ctty = cpt_tty_of_dev(c, 136, 0);
+	c->tasks.at[0].tty_nr = 136 << 8;
+	t->ctty = cpt_tty_of_leader(c, &c->tasks.at[0]);
+	cr_assert_eq(cpt_tty_in_tree(c, &c->tasks.at[0]), TREE_TTY_PTS);
 	cr_assert_neq(t->ctty, 0);
 	t->ctty_pgrp = 0;
 }

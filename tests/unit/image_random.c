@@ -139,6 +139,7 @@ static void make_tree_sane(struct random *r, struct tree_obj *tree)
 		t->mm_from = t->ppid;
 		t->pgid = t->sid = 1;
 		t->mm = ++i;
+		t->tty = t->sid == t->pid ? t->tty % TREE_TTY_MAX : 0;
 	}
 }
 
