@@ -73,6 +73,8 @@ int cpt_write_named(struct cpt *c, struct err *err);
 /* --- cpt/task.c: the tree, threads, signals, timers, credentials --- */
 int cpt_task_list(struct cpt *c, struct err *err); /* finds all tasks, fills c->tasks; ids of known ones are kept */
 void cpt_task_free(struct cpt *c);
+/* Is a child in its parent's memory, as between vfork and exec? Such a moment cannot be dumped. */
+bool cpt_task_in_vfork(const struct cpt *c);
 int cpt_task_check(struct cpt *c, struct err *err);
 int cpt_task_collect(struct cpt *c, struct err *err); /* cpt/thread.c */
 /* A TREE record of what c->tasks is now. */

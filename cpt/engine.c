@@ -12,6 +12,8 @@
 #include "ve/node.h"
 
 #define FREEZE_TIMEOUT_MS 10000
+#define STOP_TRIES	  50
+#define STOP_PAUSE_US	  2000
 
 struct verst_dump {
 	struct cpt c;
@@ -256,19 +258,41 @@ static void hurry(struct verst_dump *d)
 		log_debug("nice: %s", strerror(errno));
 }
 
+static void let_go(struct verst_dump *d)
+{
+	struct err ignored;
+
+	release_all(&d->c);
+	netlock_release(d->c.netlock);
+	ve_thaw(&d->c.run, &ignored);
+}
+
+static int stop_once(struct cpt *c, struct err *err)
+{
+	if (ve_freeze(&c->run, FREEZE_TIMEOUT_MS, err) || netlock_take(c->netlock, err) || cpt_task_list(c, err) ||
+	    seize_all(c, err))
+		return -1;
+	/* Stopped by ptrace they stay: should this process die, the kernel lets them go on. */
+	return ve_thaw(&c->run, err);
+}
+
 static int stop_ve(struct verst_dump *d, struct err *err)
 {
 	struct cpt *c = &d->c;
 
 	hurry(d);
-	d->frozen_at_ns = io_now_ns();
 	c->frozen = true; /* from here on an abort thaws */
-	if (ve_freeze(&c->run, FREEZE_TIMEOUT_MS, err) || netlock_take(c->netlock, err) || cpt_task_list(c, err) ||
-	    seize_all(c, err))
-		return -1;
-	/* Stopped by ptrace they stay: should this process die, the kernel lets them go on. */
-	if (ve_thaw(&c->run, err))
-		return -1;
+	for (int tries = 0;; tries++) {
+		d->frozen_at_ns = io_now_ns();
+		if (stop_once(c, err))
+			return -1;
+		if (!cpt_task_in_vfork(c))
+			break;
+		let_go(d);
+		if (tries == STOP_TRIES)
+			return err_set(err, ERR_CHECKPOINT, "at every one of %d stops a task was between vfork and exec", tries);
+		usleep(STOP_PAUSE_US);
+	}
 	c->stats.freeze_ns = io_now_ns() - d->frozen_at_ns;
 	return fault_point("dump-frozen", err);
 }

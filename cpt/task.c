@@ -255,9 +255,32 @@ static int check_entered(struct cpt *c, struct err *err)
 	return 0;
 }
 
+#define VFORK_TRIES    100
+#define VFORK_PAUSE_US 10000
+
 static bool shares(const struct cpt_task *a, const struct cpt_task *b, int what)
 {
 	return syscall(SYS_kcmp, a->pid, b->pid, what, 0, 0) == 0;
+}
+
+/* Between vfork and exec a child is in its parent's memory, as a rule for less than a millisecond: that is waited for. */
+static bool shares_for_long(const struct cpt_task *a, const struct cpt_task *b)
+{
+	for (int tries = 0; tries < VFORK_TRIES; tries++) {
+		if (!shares(a, b, KCMP_VM))
+			return false;
+		usleep(VFORK_PAUSE_US);
+	}
+	return true;
+}
+
+bool cpt_task_in_vfork(const struct cpt *c)
+{
+	vec_each(t, &c->tasks)
+		vec_each(other, &c->tasks)
+			if (other->vpid == t->vppid && !t->zombie && !other->zombie && shares(t, other, KCMP_VM))
+				return true;
+	return false;
 }
 
 static void check_one(struct cpt *c, const struct cpt_task *t, const struct proc_status *s)
@@ -276,7 +299,7 @@ static void check_one(struct cpt *c, const struct cpt_task *t, const struct proc
 	vec_each(other, &c->tasks) {
 		if (other->vpid != t->vppid || t->zombie || other->zombie)
 			continue;
-		if (shares(t, other, KCMP_VM))
+		if (shares_for_long(t, other))
 			findings_add(c->findings, where, NULL, "it shares its memory with task %u (vfork, or CLONE_VM)", other->vpid);
 	}
 }

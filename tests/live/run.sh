@@ -226,6 +226,22 @@ for mode in "${modes[@]}"; do
 	esac
 done
 
+# a stop that the parent had heard of is told to it once more after a restore, and the like
+known() { # program, result
+	local line
+	while IFS= read -r line; do
+		[[ $line != "$1 "* || "$1 $2" != "$line"* ]] || return 0
+	done <tests/live/known.txt
+	return 1
+}
+
+for mode in "${modes[@]}"; do
+	for name in "${programs[@]}"; do
+		text=${result[$mode,$name]:-}
+		! known "$name" "$text" || result[$mode,$name]="skip known gap: $text"
+	done
+done
+
 passed=0 failed=0 skipped=0
 printf '%-16s' program
 printf ' %-8s' "${modes[@]}"
