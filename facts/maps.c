@@ -72,6 +72,21 @@ static bool parse_map(char *p, struct map *ret)
 	return ret->start < ret->end;
 }
 
+/* While the process runs, its list may change between two pages of the text, and then lines may overlap. */
+static bool add_map(struct maps *m, struct map *map)
+{
+	uint64_t end = m->list.nr ? m->list.at[m->list.nr - 1].end : 0;
+
+	if (map->start < end) {
+		if (map->end <= end)
+			return false;
+		map->offset += map->ino ? end - map->start : 0;
+		map->start = end;
+	}
+	vec_push(&m->list, *map);
+	return true;
+}
+
 static uint32_t parse_flags(const char *p)
 {
 	uint32_t flags = 0;
@@ -87,6 +102,7 @@ int maps_parse(struct buf *text, struct maps *ret, struct err *err)
 {
 	struct maps m = {.text = *text};
 	char *line = (char *)m.text.at, *next;
+	bool added = false; /* the last mapping */
 
 	*text = (struct buf){0};
 	for (; line && *line; line = next) {
@@ -97,16 +113,16 @@ int maps_parse(struct buf *text, struct maps *ret, struct err *err)
 			*end = 0;
 		next = end ? end + 1 : NULL;
 		if (*line >= 'A' && *line <= 'Z') { /* a line of smaps below its mapping */
-			if (m.list.nr && !strncmp(line, "VmFlags:", 8))
+			if (added && !strncmp(line, "VmFlags:", 8))
 				m.list.at[m.list.nr - 1].flags = parse_flags(line + 8);
 			continue;
 		}
-		if (!parse_map(line, &map) || (m.list.nr && map.start < m.list.at[m.list.nr - 1].end)) {
+		if (!parse_map(line, &map)) {
 			err_set(err, ERR_SYSTEM, "maps: unexpected line '%.80s'", line);
 			maps_free(&m);
 			return -1;
 		}
-		vec_push(&m.list, map);
+		added = add_map(&m, &map);
 	}
 	maps_free(ret);
 	*ret = m;

@@ -49,7 +49,10 @@ struct maps {
 	struct buf text;
 };
 
-/* Mappings without their flags (fast), or with them (smaps: walks the page tables). ret is freed before. */
+/*
+ * Mappings without their flags (fast), or with them (smaps: walks the page tables). ret is freed before. Of a process that runs
+ * the list is a hint: it may have changed while it was read, but it is sorted and its items are apart.
+ */
 int maps_read(int proc_fd, struct maps *ret, struct err *err);
 int maps_read_flags(int proc_fd, struct maps *ret, struct err *err);
 void maps_free(struct maps *m);

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
 #include "tests/unit/mm_world.h"
 
@@ -492,4 +493,48 @@ Test(mm_dump, random_changes)
 {
 	for (unsigned seed = 1; seed < 40; seed++)
 		random_world(seed * 7919);
+}
+
+/* --- while everything moves --- */
+
+static void be_busy(unsigned seed, bool fork_too)
+{
+	for (unsigned i = 0;; i++) {
+		random_change((uint64_t)rand_r(&seed));
+		if (!fork_too || rand_r(&seed) % 50)
+			continue;
+		if (!fork()) { /* lives for a while, and may be seen or not */
+			unsigned nr = (unsigned)rand_r(&seed) % 3000;
+
+			for (unsigned k = 0; k < nr; k++)
+				random_change((uint64_t)rand_r(&seed));
+			_exit(0);
+		}
+		while (waitpid(-1, NULL, WNOHANG) > 0)
+			;
+	}
+}
+
+static uint64_t start_busy(uint64_t seed)
+{
+	if (!fork())
+		be_busy((unsigned)seed, seed & 1);
+	return 0;
+}
+
+/* Mappings and pages change all the time, processes come and go, while the rounds look at them. */
+Test(mm_dump, rounds_of_a_busy_tree)
+{
+	for (unsigned i = 0; i < 4; i++) {
+		struct world w;
+
+		world_start(&w, false);
+		world_do(&w, 0, map_64, 1);
+		for (unsigned k = 0; k < 4; k++)
+			world_do(&w, 0, start_busy, 2 * i + 100 * k + k % 2);
+		for (unsigned k = 0; k < 1 + i % 4; k++)
+			world_round(&w);
+		world_check(&w, 0);
+		world_end(&w);
+	}
 }

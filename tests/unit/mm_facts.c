@@ -69,12 +69,26 @@ Test(mm_facts, strange_lines_are_refused)
 		"00401000-00400000 rw-p 00000000 00:00 0 \n",
 		"00400000-00401000 rw-p 00000000 0000 0 \n",
 		"00400000-00401000 rw-p 0000g000 00:00 0 \n",
-		"00400000-00402000 rw-p 00000000 00:00 0 \n00401000-00403000 rw-p 00000000 00:00 0 \n",
 	};
 	struct maps m = {0};
 
 	for (size_t i = 0; i < ARRAY_LEN(strange); i++)
 		cr_assert_eq(parse(strange[i], &m), -1, "%s", strange[i]);
+}
+
+/* A list that changed while it was read. */
+Test(mm_facts, overlapping_lines_are_cut)
+{
+	struct maps m = {0};
+
+	cr_assert_eq(parse("00400000-00402000 rw-p 00000000 00:00 0 \n"
+			   "00401000-00403000 rw-p 00005000 08:01 7 /x\n"
+			   "00401000-00403000 rw-p 00000000 00:00 0 \n",
+			   &m),
+		     0);
+	cr_assert_eq(m.list.nr, 2);
+	cr_assert(m.list.at[1].start == 0x402000 && m.list.at[1].end == 0x403000 && m.list.at[1].offset == 0x6000);
+	maps_free(&m);
 }
 
 Test(mm_facts, same_mappings)

@@ -141,16 +141,26 @@ void world_round(struct world *w)
 	must(w, img_round_end(c->w, c->mm->round, &w->err));
 }
 
-/* A victim may still be on its way back to waiting for orders. */
+/* True when it stands still by now; a task that ended meanwhile moves no more either. */
+static bool stop_one(struct world *w, const struct cpt_task *t)
+{
+	struct proc_stat stat = {0};
+
+	if (proc_stat_read(t->proc_fd, &stat, &w->err) || stat.state == 'T' || stat.state == 'Z')
+		return true;
+	kill(t->pid, SIGSTOP);
+	return false;
+}
+
+/* Victims may run, and fork: until a whole list of them was found standing still. */
 static void stop_victims(struct world *w)
 {
-	must(w, cpt_task_list(&w->c, &w->err));
-	vec_each(t, &w->c.tasks) {
-		struct proc_stat stat = {0};
-
-		kill(t->pid, SIGSTOP);
-		while (stat.state != 'T' && stat.state != 'Z')
-			must(w, proc_stat_read(t->proc_fd, &stat, &w->err));
+	/* a list made while parents die may miss a child of theirs */
+	for (unsigned still = 0; still < 5; still++) {
+		must(w, cpt_task_list(&w->c, &w->err));
+		vec_each(t, &w->c.tasks)
+			if (!stop_one(w, t))
+				still = 0;
 	}
 }
 
@@ -234,12 +244,19 @@ static void read_maps(pid_t pid, struct maps *ret, struct err *err)
 	cr_assert_eq(maps_read_flags(fd, ret, err), 0, "%s", err->msg);
 }
 
-/* Ours: what the tracking of the source left, and the blob. */
+/*
+ * What must be the same. Not the tracking of the source; not whether shared memory may be made writable, which its file says; not
+ * the account of anonymous memory that was writable once, which depends on how the kernel could merge its parts in between.
+ */
 static uint32_t flags_of(const struct map *m)
 {
 	uint32_t flags = m->flags & ~(uint32_t)MAP_FLAG_UFFD;
 
-	return m->shared ? flags : flags & ~(uint32_t)MAP_FLAG_MAYWRITE;
+	if (m->shared)
+		flags &= ~(uint32_t)MAP_FLAG_MAYWRITE;
+	if (!m->ino)
+		flags &= ~(uint32_t)MAP_FLAG_ACCOUNT;
+	return flags;
 }
 
 static bool one_mapping(const struct map *a, const struct map *b)
@@ -331,6 +348,7 @@ static void compare_task(struct world *w, pid_t pid, struct rst_task *t)
 			  "task %u: %lx-%lx prot %x flags %x offset %lx %s became %lx-%lx prot %x flags %x offset %lx %s", t->t.pid,
 			  x->start, x->end, x->prot, flags_of(x), x->offset, x->path, y->start, y->end, y->prot, flags_of(y),
 			  y->offset, y->path);
+
 		if (!strncmp(x->path, "[vv", 3))
 			continue;
 		pages_of(pid, x, &pages, &w->err);
