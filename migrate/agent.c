@@ -16,6 +16,7 @@
 #define IDLE_MS	     120000 /* the source says something at least every few seconds */
 #define ROOT_MS	     30000
 #define FORGET_MS    10000
+#define READY_LOOK_MS 500
 #define READ_BYTES   (256 * 1024)
 
 /* What the guard has to know when the worker is gone; shared memory. */
@@ -30,6 +31,7 @@ struct agent {
 	struct verst *v;
 	int in_fd, out_fd;
 	enum agent_state state;
+	int silent_ms;
 	struct frame_parser in;
 	uint32_t out_seq;
 	struct agent_mark *mark;
@@ -381,6 +383,30 @@ static int take_bytes(struct agent *a, struct err *err)
 	return 1;
 }
 
+static int idle_ms(const struct agent *a)
+{
+	return a->state == AGENT_COMMITTED ? FORGET_MS : a->state == AGENT_READY ? READY_LOOK_MS : IDLE_MS;
+}
+
+/*
+ * Nothing came. In READY the source may have asked over another connection, because this one is dead: the journal has
+ * the answer it got, and if that was no, what we hold is to be undone now.
+ */
+static int on_silence(struct agent *a, struct err *err)
+{
+	struct verst_journal j;
+	bool ours;
+
+	a->silent_ms += idle_ms(a);
+	if (a->state != AGENT_READY || a->silent_ms >= IDLE_MS)
+		return err_set(err, ERR_CONNECT, "the source has fallen silent");
+	if (a->engine->journal_read(a->v, a->ve, &j, err))
+		return -1;
+	ours = j.state == VERST_JOURNAL_RECEIVING && !strcmp(j.migration, a->migration);
+	verst_journal_free(&j);
+	return ours ? 0 : err_set(err, ERR_REMOTE, "the source asked meanwhile, and was told that the VE is not here");
+}
+
 static int serve(struct agent *a, struct err *err)
 {
 	while (a->state != AGENT_OVER) {
@@ -389,11 +415,15 @@ static int serve(struct agent *a, struct err *err)
 
 		if (a->builder && !a->built)
 			fds[1].fd = builder_event_fd(a->builder);
-		got = poll(fds, 2, a->state == AGENT_COMMITTED ? FORGET_MS : IDLE_MS);
+		got = poll(fds, 2, idle_ms(a));
 		if (got < 0 && errno == EINTR)
 			continue;
-		if (got == 0)
-			return err_set(err, ERR_CONNECT, "the source has fallen silent");
+		if (got == 0) {
+			if (on_silence(a, err))
+				return -1;
+			continue;
+		}
+		a->silent_ms = 0;
 		if (fds[1].revents) {
 			if (on_built(a, err))
 				return -1;

@@ -14,10 +14,11 @@ declare -A stages=(
 	[life]="tests/life.sh $build"
 	[live-plain]="tests/live/run.sh -b $build plain broken ve"
 	[live]="tests/live/run.sh -b $build leave file pipe migrate"
+	[migrate]="tests/migrate.sh $build"
 	[demo]="tests/demo/run.sh $build"
 	[real]="tests/real/run.sh $build"
 )
-order=(layers unit life controls live-plain live demo real)
+order=(layers unit life controls live-plain live migrate demo real)
 [[ $# -eq 0 ]] || order=("$@")
 
 # the sums of one stage's output: criterion has words of its own

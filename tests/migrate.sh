@@ -3,7 +3,7 @@
 # Migrations that go wrong: either side killed at every named place, and failing there; the link cut within the commit; wrong
 # keys, an agent that is none. After each: exactly one VE runs, really runs, the other node has nothing of it, and the
 # next migration works.
-#	migrate.sh [-x VERST] [BUILD] [PATTERN]: only the cases that match the pattern
+#	migrate.sh [-x VERST] [BUILD] [PATTERN]: only the cases whose names match, as "kill at" or "cut"
 set -uo pipefail
 cd "$(dirname "$0")/.."
 . tests/nodes/nodes.sh
@@ -166,35 +166,37 @@ try() { # side, point, action
 	check_and_move_on "$name"
 }
 
-# Both stand still, the link is dead, and nobody may take it for his; when the link is back it is resolved.
-try_cut_link() {
-	local name="link cut in the commit, $1" nodes port
+# The link dies within the commit, before or after COMMIT has arrived: the source stands still and nobody may take the VE for his;
+# when the link is back it is resolved.
+try_cut_link() { # side, point: stopped there; whether it runs at the target while the link is down
+	local name="link cut at the $1's $2" port expected='' nodes why=
 	[[ $name =~ $pattern ]] || return 0
-	wrapper "$1=stop"
+	[[ $3 == no ]] || expected=$(other)
 	port=port$(other)
+	wrapper "$([[ $1 == source ]] || echo "$2=stop")"
 	(
+		stopped=
 		for _ in {1..600}; do
-			pgrep -f "^$NODES_DIR/bin/verst-real.*agent" | while read -r pid; do
-				[[ $(cut -d' ' -f3 "/proc/$pid/stat" 2>/dev/null) != T ]] || exit 7
+			for pid in $(pgrep -f "^$NODES_DIR/bin/verst-real.*(agent|migrate)"); do
+				[[ $(cut -d' ' -f3 "/proc/$pid/stat" 2>/dev/null) != T ]] || stopped=$pid
 			done
-			[[ $? -ne 7 ]] || break
+			[[ -z $stopped ]] || break
 			sleep 0.05
 		done
 		node client ip link set "$port" down
-		# what was stopped goes on, with nobody to talk to
-		pgrep -f "^$NODES_DIR/bin/verst-real.*agent" | xargs -r kill -CONT
+		kill -CONT "$stopped" # and has nobody to talk to
 	) &
-	migrate '' --doubt-timeout 2
+	migrate "$([[ $1 == target ]] || echo "$2=stop")" --doubt-timeout 2
 	local code=$?
 	wait $!
 	wrapper ''
-	[[ $code -eq 205 ]] || result "$name" "exit code $code instead of 205"
+	[[ $code -eq 205 ]] || why="exit code $code instead of 205;"
 	nodes=$(running_on)
-	[[ $1 == agent-committed && $nodes == "$(other)" || $1 == agent-commit && -z $nodes ]] ||
-		result "$name" "while the link is down it runs on: ${nodes:-none}"
-	! node "$at" verst start $id >/dev/null 2>&1 || result "$name" "the source started it"
+	[[ $nodes == "$expected" ]] || why="$why while the link is down it runs on ${nodes:-none};"
+	! node "$at" verst start $id >/dev/null 2>&1 || why="$why the source started it;"
 	node client ip link set "$port" up
 	node "$at" verst recover $id >>"$work/log" 2>&1
+	[[ -z $why ]] || result "$name" "$why"
 	check_and_move_on "$name"
 }
 
@@ -242,8 +244,9 @@ for action in kill fail; do
 		try target "$point" $action
 	done
 done
-try_cut_link agent-commit
-try_cut_link agent-committed
+try_cut_link source migrate-before-commit no
+try_cut_link target agent-commit yes
+try_cut_link target agent-committed yes
 
 echo "$passed passed, $failed failed, 0 skipped"
 [[ $failed -eq 0 && $passed -gt 0 ]]
