@@ -140,6 +140,8 @@ static void check_verified(struct client *c, const struct proto_answer *a)
 {
 	if (a->bad_pages)
 		fail(c, "%llu of %llu pages are wrong", (unsigned long long)a->bad_pages, (unsigned long long)a->pages);
+	if (a->stale)
+		fail(c, "in %u shares of the table pages fell back to older versions", a->stale);
 	if (a->strange)
 		fail(c, "the service is not as it was: %s%s%s", a->strange & STRANGE_PIDS ? "pids " : "",
 		     a->strange & STRANGE_CLOCK ? "clock " : "", a->strange & STRANGE_WORKERS ? "workers" : "");

@@ -37,10 +37,10 @@ struct proto_answer {
 	uint64_t monotonic_ns;	/* never less than before */
 	uint32_t pid, workers;
 	/* of PROTO_VERIFY */
-	uint64_t pages, bad_pages; /* looked at; content, checksum or version wrong */
+	uint64_t pages, bad_pages; /* looked at; content, number or checksum wrong */
 	uint32_t processes, threads;
 	uint32_t strange; /* bits of proto_strange: what is not as it was at the start */
-	uint32_t reserved;
+	uint32_t stale; /* shares of the table in which a page fell back to an older version */
 };
 
 enum proto_strange {

@@ -51,7 +51,7 @@ struct share {
 /* Worker to front, on a verify. */
 struct report {
 	uint64_t pages, bad_pages, changes;
-	uint32_t threads, strange;
+	uint32_t threads, strange, stale, reserved;
 };
 
 struct options {
@@ -186,7 +186,7 @@ static void verify_share(struct share *share, struct report *report)
 			report->bad_pages++;
 	}
 	if (versions != share->changes)
-		report->bad_pages++;
+		report->stale++;
 	report->pages += share->nr;
 	report->changes += share->changes;
 	if (share->clock_fell)
@@ -327,6 +327,7 @@ static void verify(struct proto_answer *answer)
 		answer->bad_pages += report.bad_pages;
 		answer->threads += report.threads;
 		answer->strange |= report.strange;
+		answer->stale += report.stale;
 		if (kill(worker_pid[w], 0) || getsid(worker_pid[w]) != own_sid)
 			answer->strange |= STRANGE_PIDS;
 	}
