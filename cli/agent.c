@@ -14,7 +14,8 @@ static int run_agent(struct cli *cli, int argc, char **argv, struct err *err)
 		return r < 0 ? -1 : 0;
 	vec_free(&args);
 	if (isatty(STDIN_FILENO))
-		return err_set(err, ERR_USAGE, "verst agent is started by verst migrate on another node, not by hand");
+		return err_set(err, ERR_USAGE,
+			       "verst agent is started by verst migrate on another node, not by hand");
 	/* a source that hung up is told by what fails, not by a signal */
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);

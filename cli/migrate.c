@@ -8,8 +8,9 @@
 #include "cli/commands.h"
 
 static const char *const phases[VERST_MIGRATE_NR_PHASES] = {
-	[VERST_MIGRATE_CONNECT] = "connect", [VERST_MIGRATE_PREFLIGHT] = "preflight", [VERST_MIGRATE_FILES] = "files",
-	[VERST_MIGRATE_MEMORY] = "memory",   [VERST_MIGRATE_FREEZE] = "freeze",	      [VERST_MIGRATE_BUILD] = "build",
+	[VERST_MIGRATE_CONNECT] = "connect", [VERST_MIGRATE_PREFLIGHT] = "preflight",
+	[VERST_MIGRATE_FILES] = "files",     [VERST_MIGRATE_MEMORY] = "memory",
+	[VERST_MIGRATE_FREEZE] = "freeze",   [VERST_MIGRATE_BUILD] = "build",
 	[VERST_MIGRATE_COMMIT] = "commit",   [VERST_MIGRATE_DROP] = "drop",
 };
 
@@ -51,9 +52,10 @@ static void progress_json(const struct show *s, const struct verst_migrate_progr
 	if (!p->begins && p->phase != VERST_MIGRATE_FILES && p->phase != VERST_MIGRATE_MEMORY)
 		return;
 	o = json_object_new_object();
-	json_object_object_add(o, "event", json_object_new_string(p->begins		     ? "phase"
-								  : p->phase == VERST_MIGRATE_FILES ? "files"
-												    : "round"));
+	json_object_object_add(o, "event",
+			       json_object_new_string(p->begins				? "phase"
+						      : p->phase == VERST_MIGRATE_FILES ? "files"
+											: "round"));
 	json_object_object_add(o, "phase", json_object_new_string(phases[p->phase]));
 	if (!p->begins && p->phase == VERST_MIGRATE_FILES) {
 		add_int(o, "bytes", p->file_bytes);
@@ -82,11 +84,12 @@ static void progress_text(struct show *s, const struct verst_migrate_progress *p
 	if (p->begins)
 		snprintf(line, sizeof(line), "%s ...", phases[p->phase]);
 	else if (p->phase == VERST_MIGRATE_FILES)
-		snprintf(line, sizeof(line), "files: %.1f MB, %u%%, %.1f MB/s", mb(p->file_bytes), p->file_percent,
-			 mb(p->bytes_per_s));
+		snprintf(line, sizeof(line), "files: %.1f MB, %u%%, %.1f MB/s", mb(p->file_bytes),
+			 p->file_percent, mb(p->bytes_per_s));
 	else if (p->phase == VERST_MIGRATE_MEMORY)
 		snprintf(line, sizeof(line),
-			 "round %u: %.1f MB sent, %.1f MB/s, written meanwhile %.1f MB (%.1f MB/s), forecast downtime %llu ms",
+			 "round %u: %.1f MB sent, %.1f MB/s, written meanwhile %.1f MB (%.1f MB/s), forecast "
+			 "downtime %llu ms",
 			 p->round.number, mb(p->round.sent_pages * s->page_bytes), mb(p->bytes_per_s),
 			 mb(p->round.dirty_pages * s->page_bytes), mb(p->dirty_bytes_per_s),
 			 (unsigned long long)p->forecast_ms);
@@ -126,8 +129,8 @@ static void print_findings(const struct cli *cli, const struct verst_findings *f
 			json_object_object_add(o, "hint", it->hint ? json_object_new_string(it->hint) : NULL);
 			print_json_line(o);
 		} else {
-			printf("%s: %s%s%s%s\n", it->where, it->what, it->hint ? " (" : "", it->hint ? it->hint : "",
-			       it->hint ? ")" : "");
+			printf("%s: %s%s%s%s\n", it->where, it->what, it->hint ? " (" : "",
+			       it->hint ? it->hint : "", it->hint ? ")" : "");
 		}
 	}
 }
@@ -161,8 +164,11 @@ static void print_stats(const struct cli *cli, const struct verst_migrate_stats 
 	if (times)
 		for (int i = 0; i < VERST_MIGRATE_NR_PHASES; i++)
 			printf("%-10s %10.1f ms\n", phases[i], ms(s->phase_ns[i]));
-	cli_say(cli, "moved: stood still for %.1f ms; %u rounds, %.1f MB over the link, %.1f MB of files; %.1f s in all",
-		ms(s->frozen_ns), s->rounds, mb(s->stream_bytes), mb(s->file_bytes), (double)s->total_ns / 1e9);
+	cli_say(cli,
+		"moved: stood still for %.1f ms; %u rounds, %.1f MB over the link, %.1f MB of files; %.1f s "
+		"in all",
+		ms(s->frozen_ns), s->rounds, mb(s->stream_bytes), mb(s->file_bytes),
+		(double)s->total_ns / 1e9);
 	if (*s->warning)
 		fprintf(stderr, "verst: warning: there: %s\n", s->warning);
 }
@@ -180,7 +186,8 @@ static int parse_bytes(const char *text, uint64_t *ret, struct err *err)
 	return 0;
 }
 
-static int migrate(struct cli *cli, const char *ve, const struct verst_migrate_opts *opts, bool times, struct err *err)
+static int migrate(struct cli *cli, const char *ve, const struct verst_migrate_opts *opts, bool times,
+		   struct err *err)
 {
 	struct show show = {cli, isatty(STDOUT_FILENO) && !cli->json, (unsigned)sysconf(_SC_PAGESIZE), ""};
 	struct verst_migrate_stats stats;
@@ -250,17 +257,18 @@ const struct cli_command cli_migrate = {
 	.name = "migrate",
 	.args = "ID [USER@]NODE[:PORT]",
 	.summary = "Move a running VE to another node",
-	.options = "  -i, --identity KEY     SSH key (else: ssh-agent, ~/.ssh/id_*)\n"
-		   "  --dry-run              only tell what stands in the way\n"
-		   "  --times                tell how long each phase took\n"
-		   "  --keep                 leave the private area here, and the config as ID.conf.migrated\n"
-		   "  --max-downtime MS      copy memory in rounds until less is forecast (100)\n"
-		   "  --max-rounds N         at most so many (30)\n"
-		   "  --bwlimit N[k|M|G]     bytes per second while the VE runs\n"
-		   "  --no-compress          send memory as it is\n"
-		   "  --known-hosts FILE     instead of ~/.ssh/known_hosts and /etc/ssh/ssh_known_hosts\n"
-		   "  --remote-root DIR      --root of verst there\n"
-		   "  --remote-verst PATH    its program there (verst)\n"
-		   "  --doubt-timeout S      how long to ask after a link that broke in the commit (30)\n",
+	.options =
+		"  -i, --identity KEY     SSH key (else: ssh-agent, ~/.ssh/id_*)\n"
+		"  --dry-run              only tell what stands in the way\n"
+		"  --times                tell how long each phase took\n"
+		"  --keep                 leave the private area here, and the config as ID.conf.migrated\n"
+		"  --max-downtime MS      copy memory in rounds until less is forecast (100)\n"
+		"  --max-rounds N         at most so many (30)\n"
+		"  --bwlimit N[k|M|G]     bytes per second while the VE runs\n"
+		"  --no-compress          send memory as it is\n"
+		"  --known-hosts FILE     instead of ~/.ssh/known_hosts and /etc/ssh/ssh_known_hosts\n"
+		"  --remote-root DIR      --root of verst there\n"
+		"  --remote-verst PATH    its program there (verst)\n"
+		"  --doubt-timeout S      how long to ask after a link that broke in the commit (30)\n",
 	.run = run_migrate,
 };

@@ -30,7 +30,8 @@ static int print_one(struct verst *v, unsigned id, struct err *err)
 	if (localtime_r(&t, &tm))
 		strftime(when, sizeof(when), "%F %T", &tm);
 	if (j.state != VERST_JOURNAL_NONE)
-		printf("%10u %-24s %s %s%s\n", id, states[j.state], when, j.host ? "node " : "", j.host ? j.host : "");
+		printf("%10u %-24s %s %s%s\n", id, states[j.state], when, j.host ? "node " : "",
+		       j.host ? j.host : "");
 	verst_journal_free(&j);
 	return 0;
 }
@@ -46,7 +47,8 @@ static int list(struct verst *v, struct err *err)
 	return 0;
 }
 
-static int recover(struct cli *cli, struct verst *v, const char *text, enum verst_recover_force force, struct err *err)
+static int recover(struct cli *cli, struct verst *v, const char *text, enum verst_recover_force force,
+		   struct err *err)
 {
 	_free_ char *what = NULL;
 	char *end;

@@ -13,16 +13,16 @@
 #include "migrate/fileapply.h"
 #include "migrate/msg.h"
 
-#define IDLE_MS	     120000 /* the source says something at least every few seconds */
-#define ROOT_MS	     30000
-#define FORGET_MS    10000
+#define IDLE_MS	      120000 /* the source says something at least every few seconds */
+#define ROOT_MS	      30000
+#define FORGET_MS     10000
 #define READY_LOOK_MS 500
-#define READ_BYTES   (256 * 1024)
+#define READ_BYTES    (256 * 1024)
 
 /* What the guard has to know when the worker is gone; shared memory. */
 struct agent_mark {
-	unsigned journal;   /* the VE that has our journal here; 0: none */
-	unsigned ve;	    /* the VE of which more is here; 0: nothing, and nothing of that id is ours */
+	unsigned journal; /* the VE that has our journal here; 0: none */
+	unsigned ve;	  /* the VE of which more is here; 0: nothing, and nothing of that id is ours */
 	char migration[33];
 };
 
@@ -51,7 +51,8 @@ static const uint32_t expected[AGENT_NR_STATES] = {
 	[AGENT_GREETED] = BIT(FRAME_PREFLIGHT) | BIT(FRAME_ASK) | BIT(FRAME_ABORT) | BIT(FRAME_SYNC),
 	[AGENT_CHECKED] = BIT(FRAME_PREPARE) | BIT(FRAME_ABORT) | BIT(FRAME_SYNC),
 	[AGENT_FILES] = BIT(FRAME_STREAM) | BIT(FRAME_SYNC) | BIT(FRAME_ABORT),
-	[AGENT_STREAMING] = BIT(FRAME_STREAM) | BIT(FRAME_STREAM_END) | BIT(FRAME_FILE) | BIT(FRAME_SYNC) | BIT(FRAME_ABORT),
+	[AGENT_STREAMING] = BIT(FRAME_STREAM) | BIT(FRAME_STREAM_END) | BIT(FRAME_FILE) | BIT(FRAME_SYNC) |
+			    BIT(FRAME_ABORT),
 	[AGENT_BUILDING] = BIT(FRAME_SYNC) | BIT(FRAME_ABORT),
 	[AGENT_READY] = BIT(FRAME_COMMIT) | BIT(FRAME_SYNC) | BIT(FRAME_ABORT),
 	[AGENT_COMMITTED] = BIT(FRAME_FORGET),
@@ -247,15 +248,16 @@ static int on_sync(struct agent *a, const struct frame *f, struct err *err)
 }
 
 /*
- * Committed, but it could not be let run, and the engine has removed it. Nobody was told of the commit yet, so that it can
- * be taken back; the source asks, and keeps the VE. (Were it to ask within these few microseconds it would hear that the VE
- * is here: it asks only when the link is broken.)
+ * Committed, but it could not be let run, and the engine has removed it. Nobody was told of the commit yet,
+ * so that it can be taken back; the source asks, and keeps the VE. (Were it to ask within these few
+ * microseconds it would hear that the VE is here: it asks only when the link is broken.)
  */
 static int take_back(struct agent *a, struct err *err)
 {
 	struct err journal_err = ERR_INIT;
 
-	if (!a->engine->journal_step(a->v, a->ve, a->migration, VERST_JOURNAL_COMMITTED, VERST_JOURNAL_ABORTED, &journal_err))
+	if (!a->engine->journal_step(a->v, a->ve, a->migration, VERST_JOURNAL_COMMITTED,
+				     VERST_JOURNAL_ABORTED, &journal_err))
 		a->state = AGENT_BUILDING;
 	else
 		log_warn("%s", journal_err.msg);
@@ -277,7 +279,8 @@ static int on_commit(struct agent *a, const struct frame *f, struct err *err)
 	if (strcmp(id, a->migration))
 		return err_set(err, ERR_PROTOCOL, "COMMIT of another migration");
 	if (fault_point("agent-commit", err) ||
-	    a->engine->journal_step(a->v, a->ve, a->migration, VERST_JOURNAL_RECEIVING, VERST_JOURNAL_COMMITTED, err))
+	    a->engine->journal_step(a->v, a->ve, a->migration, VERST_JOURNAL_RECEIVING,
+				    VERST_JOURNAL_COMMITTED, err))
 		return -1;
 	a->state = AGENT_COMMITTED;
 	fault_point("agent-committed", &thaw_err);
@@ -288,7 +291,8 @@ static int on_commit(struct agent *a, const struct frame *f, struct err *err)
 	a->mark->ve = a->mark->journal = 0;
 	msg_put_done(&b, &done);
 	ret = send_frame(a, FRAME_DONE, &b, err);
-	/* the VE's own life must not meet this record: from here on it can be stopped, moved on or destroyed */
+	/* the VE's own life must not meet this record: from here on it can be stopped, moved on or destroyed
+	 */
 	if (a->engine->journal_settle(a->v, a->ve, &thaw_err))
 		log_warn("%s", thaw_err.msg);
 	return ret;
@@ -317,7 +321,8 @@ static int on_ask(struct agent *a, const struct frame *f, struct err *err)
 	if (state == VERST_JOURNAL_ABORTED) {
 		struct verst_journal j;
 
-		/* an agent that still holds it fails now, as its tasks are gone; then the id is free for another try */
+		/* an agent that still holds it fails now, as its tasks are gone; then the id is free for
+		 * another try */
 		if (a->engine->journal_read(a->v, ve, &j, err))
 			return -1;
 		if (j.state == VERST_JOURNAL_ABORTED && !strcmp(j.migration, id) &&
@@ -342,10 +347,10 @@ static int on_abort(struct agent *a, const struct frame *f, struct err *err)
 static int on_frame(struct agent *a, const struct frame *f, struct err *err)
 {
 	static int (*const handlers[FRAME_TYPE_END])(struct agent *, const struct frame *, struct err *) = {
-		[FRAME_HELLO] = on_hello,	[FRAME_PREFLIGHT] = on_preflight, [FRAME_PREPARE] = on_prepare,
-		[FRAME_STREAM] = on_stream,	[FRAME_STREAM_END] = on_stream_end, [FRAME_FILE] = on_file,
-		[FRAME_SYNC] = on_sync,		[FRAME_COMMIT] = on_commit,	  [FRAME_FORGET] = on_forget,
-		[FRAME_ASK] = on_ask,		[FRAME_ABORT] = on_abort,
+		[FRAME_HELLO] = on_hello,   [FRAME_PREFLIGHT] = on_preflight,	[FRAME_PREPARE] = on_prepare,
+		[FRAME_STREAM] = on_stream, [FRAME_STREAM_END] = on_stream_end, [FRAME_FILE] = on_file,
+		[FRAME_SYNC] = on_sync,	    [FRAME_COMMIT] = on_commit,		[FRAME_FORGET] = on_forget,
+		[FRAME_ASK] = on_ask,	    [FRAME_ABORT] = on_abort,
 	};
 
 	if (!agent_expects(a->state, f->type))
@@ -389,8 +394,8 @@ static int idle_ms(const struct agent *a)
 }
 
 /*
- * Nothing came. In READY the source may have asked over another connection, because this one is dead: the journal has
- * the answer it got, and if that was no, what we hold is to be undone now.
+ * Nothing came. In READY the source may have asked over another connection, because this one is dead: the
+ * journal has the answer it got, and if that was no, what we hold is to be undone now.
  */
 static int on_silence(struct agent *a, struct err *err)
 {
@@ -404,7 +409,9 @@ static int on_silence(struct agent *a, struct err *err)
 		return -1;
 	ours = j.state == VERST_JOURNAL_RECEIVING && !strcmp(j.migration, a->migration);
 	verst_journal_free(&j);
-	return ours ? 0 : err_set(err, ERR_REMOTE, "the source asked meanwhile, and was told that the VE is not here");
+	return ours ? 0
+		    : err_set(err, ERR_REMOTE,
+			      "the source asked meanwhile, and was told that the VE is not here");
 }
 
 static int serve(struct agent *a, struct err *err)
@@ -433,7 +440,9 @@ static int serve(struct agent *a, struct err *err)
 		if (got < 0)
 			return -1;
 		if (got == 0)
-			return frame_end_of_stream(&a->in, err) ? -1 : err_set(err, ERR_CONNECT, "the source hung up");
+			return frame_end_of_stream(&a->in, err)
+				       ? -1
+				       : err_set(err, ERR_CONNECT, "the source hung up");
 		if (take_frames(a, err))
 			return -1;
 	}
@@ -450,10 +459,12 @@ static void undo_all(const struct engine *engine, struct verst *v, struct agent_
 		return;
 	if (engine->journal_resolve(v, mark->journal, mark->migration, &state, &err))
 		log_warn("%s", err.msg);
-	else if (state == VERST_JOURNAL_ABORTED && ((mark->ve && engine->forget(v, mark->ve, &err)) ||
-						    engine->journal_remove(v, mark->journal, mark->migration, &err)))
+	else if (state == VERST_JOURNAL_ABORTED &&
+		 ((mark->ve && engine->forget(v, mark->ve, &err)) ||
+		  engine->journal_remove(v, mark->journal, mark->migration, &err)))
 		log_warn("VE %u could not be removed: %s", mark->journal, err.msg);
-	/* committed: the journal stays as it is, because the VE's supervisor asks it just now whether to let the VE run */
+	/* committed: the journal stays as it is, because the VE's supervisor asks it just now whether to let
+	 * the VE run */
 	mark->ve = mark->journal = 0;
 }
 
@@ -468,8 +479,8 @@ static void say_why(struct agent *a, const struct err *why)
 	a->state = AGENT_OVER;
 }
 
-static int serve_marked(const struct engine *engine, struct verst *v, int in_fd, int out_fd, struct agent_mark *mark,
-			struct err *err)
+static int serve_marked(const struct engine *engine, struct verst *v, int in_fd, int out_fd,
+			struct agent_mark *mark, struct err *err)
 {
 	struct agent a = {.engine = engine, .v = v, .in_fd = in_fd, .out_fd = out_fd, .mark = mark};
 	struct err ignored = ERR_INIT;
@@ -504,7 +515,8 @@ int agent_serve(const struct engine *engine, struct verst *v, int in_fd, int out
 
 int agent_guarded(const struct engine *engine, struct verst *v, int in_fd, int out_fd, struct err *err)
 {
-	struct agent_mark *mark = mmap(NULL, sizeof(*mark), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct agent_mark *mark =
+		mmap(NULL, sizeof(*mark), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	int status;
 	pid_t pid;
 
@@ -523,5 +535,6 @@ int agent_guarded(const struct engine *engine, struct verst *v, int in_fd, int o
 	if (WIFSIGNALED(status))
 		return err_set(err, ERR_SYSTEM, "the agent was killed by signal %d", WTERMSIG(status));
 	/* its cause went over the wire, and is told there */
-	return WEXITSTATUS(status) ? err_set(err, (enum err_code)WEXITSTATUS(status), "the migration failed") : 0;
+	return WEXITSTATUS(status) ? err_set(err, (enum err_code)WEXITSTATUS(status), "the migration failed")
+				   : 0;
 }

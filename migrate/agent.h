@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The far side of a migration: one process (and its guard), one migration. See docs/protocol.md for its states. */
+/* The far side of a migration: one process (and its guard), one migration. See docs/protocol.md for its
+ * states. */
 #ifndef VERST_MIGRATE_AGENT_H
 #define VERST_MIGRATE_AGENT_H
 
@@ -26,8 +27,9 @@ bool agent_expects(enum agent_state state, enum frame_type type);
 int agent_serve(const struct engine *engine, struct verst *v, int in_fd, int out_fd, struct err *err);
 
 /*
- * The same in a child of its own; the caller stays as its guard: when the child is killed, what it built is undone,
- * unless it was committed. Only then the caller's in_fd and out_fd are closed, so that the source knows when it is over.
+ * The same in a child of its own; the caller stays as its guard: when the child is killed, what it built is
+ * undone, unless it was committed. Only then the caller's in_fd and out_fd are closed, so that the source
+ * knows when it is over.
  */
 int agent_guarded(const struct engine *engine, struct verst *v, int in_fd, int out_fd, struct err *err);
 

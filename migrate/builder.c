@@ -60,7 +60,8 @@ static int run(struct builder *b, struct verst_restore **ret, struct err *err)
 	static const struct verst_restore_opts opts = {.private_is_there = true};
 	struct verst_restore *r;
 
-	if (fault_point("agent-restore-begin", err) || b->engine->restore_open(b->v, b->engine_fd, &opts, &r, err))
+	if (fault_point("agent-restore-begin", err) ||
+	    b->engine->restore_open(b->v, b->engine_fd, &opts, &r, err))
 		return -1;
 	*ret = r;
 	pthread_mutex_lock(&b->lock);
@@ -173,7 +174,8 @@ int builder_await_ready(struct builder *b, struct err *err)
 	return ret;
 }
 
-int builder_await_root(struct builder *b, int timeout_ms, int *ret_fd, unsigned *ret_uid_base, struct err *err)
+int builder_await_root(struct builder *b, int timeout_ms, int *ret_fd, unsigned *ret_uid_base,
+		       struct err *err)
 {
 	int64_t until_ns = io_now_ns() + timeout_ms * 1000000LL;
 	int ret = 0;
@@ -191,7 +193,8 @@ int builder_await_root(struct builder *b, int timeout_ms, int *ret_fd, unsigned 
 		if (ret || *ret_fd >= 0)
 			return ret;
 		if (io_now_ns() > until_ns)
-			return err_set(err, ERR_PROTOCOL, "changed files came before the VE's root was there");
+			return err_set(err, ERR_PROTOCOL,
+				       "changed files came before the VE's root was there");
 		/* there is no call to wait for it: it comes once, milliseconds after the first record */
 		poll(NULL, 0, 1);
 	}

@@ -7,26 +7,87 @@
 #include <time.h>
 
 /*
- * Words of /proc/cpuinfo that programs never see: the kernel's own marks, power management, virtualisation. A difference in
- * them does not matter to a VE.
+ * Words of /proc/cpuinfo that programs never see: the kernel's own marks, power management, virtualisation. A
+ * difference in them does not matter to a VE.
  */
 static const char *const cpu_ignored[] = {
-	"acpi",		 "amd_ibpb_ret",  "aperfmperf",	   "apic",	  "arat",	  "arch_capabilities",
-	"arch_perfmon",	 "art",		  "bts",	   "cat_l2",	  "cat_l3",	  "cdp_l3",
-	"constant_tsc",	 "cpuid",	  "cpuid_fault",   "cqm",	  "dca",	  "ds_cpl",
-	"dtes64",	 "dtherm",	  "dts",	   "ept",	  "ept_ad",	  "est",
-	"extd_apicid",	 "flexpriority",  "flush_l1d",	   "hwp",	  "hypervisor",	  "ibpb",
-	"ibrs",		 "ibrs_enhanced", "ida",	   "intel_pt",	  "invpcid_single", "l1tf",
-	"mba",		 "mca",		  "mce",	   "md_clear",	  "monitor",	  "mtrr",
-	"nonstop_tsc",	 "nopl",	  "pat",	   "pbe",	  "pdcm",	  "pebs",
-	"pln",		 "pti",		  "pts",	   "rdt_a",	  "rep_good",	  "ss",
-	"ssbd",		 "stibp",	  "svm",	   "tm",	  "tm2",	  "tpr_shadow",
-	"tsc_deadline_timer", "tsc_known_freq", "tsc_reliable", "vme",	  "vmx",	  "vnmi",
-	"vpid",		 "x2apic",	  "xtopology",	   "xtpr",	  "epb",	  "retpoline",
+	"acpi",
+	"amd_ibpb_ret",
+	"aperfmperf",
+	"apic",
+	"arat",
+	"arch_capabilities",
+	"arch_perfmon",
+	"art",
+	"bts",
+	"cat_l2",
+	"cat_l3",
+	"cdp_l3",
+	"constant_tsc",
+	"cpuid",
+	"cpuid_fault",
+	"cqm",
+	"dca",
+	"ds_cpl",
+	"dtes64",
+	"dtherm",
+	"dts",
+	"ept",
+	"ept_ad",
+	"est",
+	"extd_apicid",
+	"flexpriority",
+	"flush_l1d",
+	"hwp",
+	"hypervisor",
+	"ibpb",
+	"ibrs",
+	"ibrs_enhanced",
+	"ida",
+	"intel_pt",
+	"invpcid_single",
+	"l1tf",
+	"mba",
+	"mca",
+	"mce",
+	"md_clear",
+	"monitor",
+	"mtrr",
+	"nonstop_tsc",
+	"nopl",
+	"pat",
+	"pbe",
+	"pdcm",
+	"pebs",
+	"pln",
+	"pti",
+	"pts",
+	"rdt_a",
+	"rep_good",
+	"ss",
+	"ssbd",
+	"stibp",
+	"svm",
+	"tm",
+	"tm2",
+	"tpr_shadow",
+	"tsc_deadline_timer",
+	"tsc_known_freq",
+	"tsc_reliable",
+	"vme",
+	"vmx",
+	"vnmi",
+	"vpid",
+	"x2apic",
+	"xtopology",
+	"xtpr",
+	"epb",
+	"retpoline",
 };
 
 /* What verst_check_node calls the things without which nothing can be restored. */
-static const char *const needed_features[] = {"cgroup v2", "namespaces", "time namespace", "clone3 set_tid", "TCP_REPAIR"};
+static const char *const needed_features[] = {"cgroup v2", "namespaces", "time namespace", "clone3 set_tid",
+					      "TCP_REPAIR"};
 
 static bool in_list(const msg_list *l, const char *word)
 {
@@ -66,11 +127,13 @@ int facts_compare_hello(const struct msg_hello *ours, const struct msg_hello *th
 {
 	if (ours->protocol_max < theirs->protocol_min || theirs->protocol_max < ours->protocol_min)
 		return err_set(err, ERR_PROTOCOL,
-			       "%s has verst %s with protocol %u to %u, here is verst %s with %u to %u: install one version on both",
-			       theirs->node, theirs->version, theirs->protocol_min, theirs->protocol_max, ours->version,
-			       ours->protocol_min, ours->protocol_max);
+			       "%s has verst %s with protocol %u to %u, here is verst %s with %u to %u: "
+			       "install one version on both",
+			       theirs->node, theirs->version, theirs->protocol_min, theirs->protocol_max,
+			       ours->version, ours->protocol_min, ours->protocol_max);
 	if (strcmp(ours->arch, theirs->arch))
-		return err_set(err, ERR_PROTOCOL, "%s is a %s, this node a %s", theirs->node, theirs->arch, ours->arch);
+		return err_set(err, ERR_PROTOCOL, "%s is a %s, this node a %s", theirs->node, theirs->arch,
+			       ours->arch);
 	if (ours->page_bytes != theirs->page_bytes)
 		return err_set(err, ERR_PROTOCOL, "%s has pages of %u bytes, this node of %u", theirs->node,
 			       theirs->page_bytes, ours->page_bytes);
@@ -138,7 +201,8 @@ static void compare_cpu(const struct msg_preflight *m, struct findings *ret)
 			len += (size_t)sprintf(missing + len, "%s%s", len ? " " : "", *it);
 	}
 	if (nr)
-		findings_add(ret, "CPU", "programs of the VE may have seen and may use it; restart the VE there instead",
+		findings_add(ret, "CPU",
+			     "programs of the VE may have seen and may use it; restart the VE there instead",
 			     "lacks %s%s", missing, len + 20 > sizeof(missing) ? " ..." : "");
 	msg_list_free(&ours);
 }
@@ -152,7 +216,8 @@ static int compare_features(const struct engine *engine, struct verst *v, const 
 		return -1;
 	for (size_t i = 0; i < ARRAY_LEN(needed_features); i++)
 		if (in_list(&m->features, needed_features[i]) && !in_list(&ours, needed_features[i]))
-			findings_add(ret, "kernel", "verst check there says why", "%s does not work", needed_features[i]);
+			findings_add(ret, "kernel", "verst check there says why", "%s does not work",
+				     needed_features[i]);
 	msg_list_free(&ours);
 	return 0;
 }
@@ -183,7 +248,8 @@ static long long boot_time_s(void)
 	return now.tv_sec - up.tv_sec;
 }
 
-static int check_journal(const struct engine *engine, struct verst *v, unsigned id, struct findings *ret, struct err *err)
+static int check_journal(const struct engine *engine, struct verst *v, unsigned id, struct findings *ret,
+			 struct err *err)
 {
 	struct verst_journal j;
 	int failed = 0;
@@ -195,7 +261,9 @@ static int check_journal(const struct engine *engine, struct verst *v, unsigned 
 	case VERST_JOURNAL_ABORTED:
 		/* whoever worked on it before this node's start is gone */
 		if (j.time_s < boot_time_s())
-			failed = engine->forget(v, id, err) || engine->journal_remove(v, id, j.migration, err) ? -1 : 0;
+			failed = engine->forget(v, id, err) || engine->journal_remove(v, id, j.migration, err)
+					 ? -1
+					 : 0;
 		else
 			findings_add(ret, "id", "wait for it, or verst recover there",
 				     "another migration of VE %u to this node goes on, or was left", id);
@@ -205,7 +273,8 @@ static int check_journal(const struct engine *engine, struct verst *v, unsigned 
 		break;
 	case VERST_JOURNAL_DOUBT:
 	case VERST_JOURNAL_MOVED:
-		findings_add(ret, "id", "verst recover there", "VE %u is just moving away from that node", id);
+		findings_add(ret, "id", "verst recover there", "VE %u is just moving away from that node",
+			     id);
 		break;
 	case VERST_JOURNAL_NONE:
 		break;
@@ -214,8 +283,8 @@ static int check_journal(const struct engine *engine, struct verst *v, unsigned 
 	return failed;
 }
 
-int facts_room(const struct engine *engine, struct verst *v, const struct msg_preflight *m, struct findings *ret,
-	       struct err *err)
+int facts_room(const struct engine *engine, struct verst *v, const struct msg_preflight *m,
+	       struct findings *ret, struct err *err)
 {
 	struct verst_findings room = {0};
 

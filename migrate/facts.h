@@ -19,8 +19,8 @@ int facts_features(const struct engine *engine, struct verst *v, msg_list *ret, 
 int facts_obstacles(const struct engine *engine, struct verst *v, const struct msg_preflight *m,
 		    struct findings *ret, struct err *err);
 /* The part of it that can change from one moment to the next: id, name, addresses, template, space. */
-int facts_room(const struct engine *engine, struct verst *v, const struct msg_preflight *m, struct findings *ret,
-	       struct err *err);
+int facts_room(const struct engine *engine, struct verst *v, const struct msg_preflight *m,
+	       struct findings *ret, struct err *err);
 
 /* Adds what a call of the public interface found, and frees it. */
 void facts_take_findings(struct findings *to, struct verst_findings *from);

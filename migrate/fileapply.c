@@ -36,8 +36,8 @@ static void place_close(const struct place *p)
 void fileapply_begin(struct fileapply *a, int root_fd, unsigned uid_base)
 {
 	*a = (struct fileapply){.root_fd = root_fd, .uid_base = uid_base, .open_fd = -1};
-	/* so that the change of ids below does not cost this thread its capabilities; without the right to, it does, and then
-	 * what the VE's root may not do to its files fails */
+	/* so that the change of ids below does not cost this thread its capabilities; without the right to,
+	 * it does, and then what the VE's root may not do to its files fails */
 	prctl(PR_SET_SECUREBITS, prctl(PR_GET_SECUREBITS) | SECBIT_NO_SETUID_FIXUP);
 }
 
@@ -60,7 +60,8 @@ static bool path_valid(const char *path)
 	while (*path) {
 		size_t len = strcspn(path, "/");
 
-		if (!len || len > NAME_MAX || (len == 1 && path[0] == '.') || (len == 2 && !strncmp(path, "..", 2)))
+		if (!len || len > NAME_MAX || (len == 1 && path[0] == '.') ||
+		    (len == 2 && !strncmp(path, "..", 2)))
 			return false;
 		path += len;
 		if (*path == '/' && !*++path)
@@ -188,7 +189,8 @@ static int op_link(struct fileapply *a, struct cur *c, struct err *err)
 
 	if (!path || !of || whole(c, err) || place_of(a, path, &at, err) || place_of(a, of, &from, err))
 		return -1;
-	/* it vanished at the source before it was read: the source sees its count of links change and sends this name again */
+	/* it vanished at the source before it was read: the source sees its count of links change and sends
+	 * this name again */
 	if (fstatat(from.dir_fd, from.name, &st, AT_SYMLINK_NOFOLLOW) || !S_ISREG(st.st_mode))
 		return 0;
 	if (!strcmp(path, of))
@@ -199,8 +201,9 @@ static int op_link(struct fileapply *a, struct cur *c, struct err *err)
 }
 
 /*
- * Emptied by a hole, not by its length: truncation also takes away what a private mapping has written to its own copies
- * (mm/truncate.c unmaps with even_cows), and the memory of the VE that is being built here may be there already.
+ * Emptied by a hole, not by its length: truncation also takes away what a private mapping has written to its
+ * own copies (mm/truncate.c unmaps with even_cows), and the memory of the VE that is being built here may be
+ * there already.
  */
 static int make_empty(int fd, off_t size, struct err *err)
 {
@@ -214,7 +217,8 @@ static int open_regular(const struct place *at, uint8_t how, int *ret_fd, struct
 	int flags = O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
 	struct stat st;
 
-	if (how != FILEOP_OPEN_NEW && !fstatat(at->dir_fd, at->name, &st, AT_SYMLINK_NOFOLLOW) && S_ISREG(st.st_mode)) {
+	if (how != FILEOP_OPEN_NEW && !fstatat(at->dir_fd, at->name, &st, AT_SYMLINK_NOFOLLOW) &&
+	    S_ISREG(st.st_mode)) {
 		*ret_fd = openat(at->dir_fd, at->name, flags);
 		if (*ret_fd < 0)
 			return err_sys(err, "open");
@@ -272,7 +276,8 @@ static int write_zeros(struct fileapply *a, uint64_t offset, uint64_t len, struc
 	static const uint8_t zeros[4096];
 
 	while (len) {
-		ssize_t n = pwrite(a->open_fd, zeros, (size_t)MIN(len, (uint64_t)sizeof(zeros)), (off_t)offset);
+		ssize_t n =
+			pwrite(a->open_fd, zeros, (size_t)MIN(len, (uint64_t)sizeof(zeros)), (off_t)offset);
 
 		if (n < 0)
 			return err_sys(err, "/%s: write", a->open_path);
@@ -292,7 +297,8 @@ static int op_hole(struct fileapply *a, struct cur *c, struct err *err)
 	if (a->open_fd < 0 || fstat(a->open_fd, &st) || offset > (uint64_t)st.st_size ||
 	    len > (uint64_t)st.st_size - offset)
 		return err_set(err, ERR_PROTOCOL, "FILE: malformed operation");
-	if (!len || !fallocate(a->open_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)len))
+	if (!len ||
+	    !fallocate(a->open_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)len))
 		return 0;
 	return write_zeros(a, offset, len, err);
 }

@@ -29,9 +29,10 @@ void fileattr_free(struct fileattr *a)
 
 static bool name_travels(const char *name)
 {
-	/* trusted.overlay.* would tell the overlay lies about its layers; what else is trusted or security is root's own */
-	return (!strncmp(name, "user.", 5) || !strncmp(name, "security.", 9) || !strncmp(name, "trusted.", 8) ||
-		!strncmp(name, "system.posix_acl_", 17)) &&
+	/* trusted.overlay.* would tell the overlay lies about its layers; what else is trusted or security is
+	 * root's own */
+	return (!strncmp(name, "user.", 5) || !strncmp(name, "security.", 9) ||
+		!strncmp(name, "trusted.", 8) || !strncmp(name, "system.posix_acl_", 17)) &&
 	       strncmp(name, "trusted.overlay.", 16);
 }
 
@@ -82,7 +83,8 @@ static void shift_acl(struct buf *v, unsigned uid_base)
 	}
 }
 
-/* Read from the host's side they are of revision 2 (for root of the host); the VE's own are revision 3 with its root. */
+/* Read from the host's side they are of revision 2 (for root of the host); the VE's own are revision 3 with
+ * its root. */
 static void shift_capability(struct buf *v, unsigned uid_base)
 {
 	uint32_t magic, rootid = htole32(uid_base);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Owner, mode, times and extended attributes off the wire, put on a file with the VE's ids shifted to the host's. */
+/* Owner, mode, times and extended attributes off the wire, put on a file with the VE's ids shifted to the
+ * host's. */
 #ifndef VERST_MIGRATE_FILEATTR_H
 #define VERST_MIGRATE_FILEATTR_H
 
@@ -19,7 +20,8 @@ struct fileattr {
 };
 
 int fileattr_get(struct cur *c, struct fileattr *ret, struct err *err);
-int fileattr_apply(const struct fileattr *a, int dir_fd, const char *name, unsigned uid_base, struct err *err);
+int fileattr_apply(const struct fileattr *a, int dir_fd, const char *name, unsigned uid_base,
+		   struct err *err);
 void fileattr_free(struct fileattr *a);
 
 #endif

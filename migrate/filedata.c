@@ -30,8 +30,8 @@ void filesend_sums_free(struct filetree_sums *sums)
 
 /* --- extended attributes --- */
 
-/* The *xattr calls know no directory descriptor: the way leads through /proc/self/fd. Names of the upper tree are short
- * of PATH_MAX by construction (filetree_look). */
+/* The *xattr calls know no directory descriptor: the way leads through /proc/self/fd. Names of the upper tree
+ * are short of PATH_MAX by construction (filetree_look). */
 static void proc_path(int dir_fd, const char *path, char ret[static PATH_MAX + 64])
 {
 	snprintf(ret, PATH_MAX + 64, "/proc/self/fd/%d/%s", dir_fd, path);
@@ -62,7 +62,8 @@ static int put_xattrs(struct filesend *s, const char *path, struct buf *out, str
 	buf_put_u32(out, 0);
 	len = llistxattr(at, names, sizeof(names));
 	if (len < 0)
-		return errno == ENOTSUP || errno == ENOENT ? 0 : err_sys(err, "/%s: extended attributes", path);
+		return errno == ENOTSUP || errno == ENOENT ? 0
+							   : err_sys(err, "/%s: extended attributes", path);
 	for (const char *name = names; name < names + len; name += strlen(name) + 1) {
 		ssize_t got;
 
@@ -74,7 +75,8 @@ static int put_xattrs(struct filesend *s, const char *path, struct buf *out, str
 		if (got < 0)
 			return err_sys(err, "/%s: attribute %s", path, name);
 		if (++nr > FILEOP_XATTRS_MAX)
-			return err_set(err, ERR_CHECKPOINT, "/%s: more than %d extended attributes", path, FILEOP_XATTRS_MAX);
+			return err_set(err, ERR_CHECKPOINT, "/%s: more than %d extended attributes", path,
+				       FILEOP_XATTRS_MAX);
 		buf_put_str(out, name);
 		buf_put_u32(out, (uint32_t)got);
 		buf_put(out, value, (size_t)got);
@@ -89,7 +91,8 @@ static int emit(struct filesend *s, struct buf *b, struct err *err)
 	int ret;
 
 	if (b->len_bytes > FRAME_BODY_MAX_BYTES)
-		ret = err_set(err, ERR_CHECKPOINT, "extended attributes of more than %u bytes", FRAME_BODY_MAX_BYTES);
+		ret = err_set(err, ERR_CHECKPOINT, "extended attributes of more than %u bytes",
+			      FRAME_BODY_MAX_BYTES);
 	else
 		ret = s->emit(s->arg, b, err);
 	buf_free(b);
@@ -120,7 +123,8 @@ int filedata_send_attr(struct filesend *s, const char *path, struct err *err)
 
 /* --- content --- */
 
-static int send_open(struct filesend *s, const char *path, enum fileop_open how, uint64_t size_bytes, struct err *err)
+static int send_open(struct filesend *s, const char *path, enum fileop_open how, uint64_t size_bytes,
+		     struct err *err)
 {
 	struct buf b = {0};
 
@@ -167,7 +171,7 @@ static XXH128_hash_t sum_of(const uint8_t *p, size_t len_bytes)
 struct content {
 	struct filesend *s;
 	const struct filetree_sums *known; /* NULL: the far side's file is all zeros */
-	struct filetree_sums *sums;	       /* NULL: not worth it */
+	struct filetree_sums *sums;	   /* NULL: not worth it */
 };
 
 /* One block, full or the file's last. Holes of the file need not come here when nothing is known of it. */
@@ -217,7 +221,8 @@ static int send_content(struct content *c, int fd, uint64_t size_bytes, bool *re
 		if (n < 0)
 			return err_sys(err, "read");
 		if ((size_t)n < want) {
-			/* it has become shorter: the next comparison finds that, and must not trust these sums */
+			/* it has become shorter: the next comparison finds that, and must not trust these
+			 * sums */
 			*ret_whole = false;
 			return 0;
 		}
@@ -227,8 +232,8 @@ static int send_content(struct content *c, int fd, uint64_t size_bytes, bool *re
 	return 0;
 }
 
-int filedata_send(struct filesend *s, struct filetree_entry *e, enum fileop_open how, const struct filetree_sums *known,
-		  struct err *err)
+int filedata_send(struct filesend *s, struct filetree_entry *e, enum fileop_open how,
+		  const struct filetree_sums *known, struct err *err)
 {
 	_fd_ int fd = openat(s->dir_fd, e->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	struct content c = {.s = s, .known = known};

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Overlay facts used here (Documentation/filesystems/overlayfs.rst): a character device 0:0 in the upper layer is a
- * whiteout (the name is gone); trusted.overlay.opaque=y on a directory hides the lower one; trusted.overlay.origin
- * marks what was copied up from below.
+ * Overlay facts used here (Documentation/filesystems/overlayfs.rst): a character device 0:0 in the upper
+ * layer is a whiteout (the name is gone); trusted.overlay.opaque=y on a directory hides the lower one;
+ * trusted.overlay.origin marks what was copied up from below.
  */
 #include "migrate/filesend.h"
 
@@ -18,10 +18,10 @@
 
 struct change {
 	struct filetree_entry *now;
-	struct filetree_entry *old;	 /* NULL: not there before */
-	bool replace;		 /* a directory that is sent anew ... */
-	bool fresh;		 /* ... and what is below one: the far side has nothing of it */
-	const char *primary;	 /* the name of the inode that carries the content; NULL: this one does */
+	struct filetree_entry *old; /* NULL: not there before */
+	bool replace;		    /* a directory that is sent anew ... */
+	bool fresh;		    /* ... and what is below one: the far side has nothing of it */
+	const char *primary;	    /* the name of the inode that carries the content; NULL: this one does */
 };
 
 static bool is_whiteout(const struct filetree_entry *e)
@@ -83,7 +83,8 @@ static int by_ino(const void *a, const void *b)
 	return strcmp(x->of->now->path, y->of->now->path);
 }
 
-/* Of each inode with several names one carries the content: one that the far side has already, else the first. */
+/* Of each inode with several names one carries the content: one that the far side has already, else the
+ * first. */
 static void choose_primaries(struct change *changes, size_t nr)
 {
 	VEC(struct name) names = {0};
@@ -98,7 +99,8 @@ static void choose_primaries(struct change *changes, size_t nr)
 		for (end = i; end < names.nr && names.at[end].ino == names.at[i].ino; end++) {
 			const struct change *c = names.at[end].of;
 
-			if (c->old && c->old->ino == c->now->ino && !c->fresh && (!primary->old || primary->fresh))
+			if (c->old && c->old->ino == c->now->ino && !c->fresh &&
+			    (!primary->old || primary->fresh))
 				primary = names.at[end].of;
 		}
 		for (size_t k = i; k < end; k++)
@@ -125,7 +127,8 @@ int filesend_indexed(struct filesend *s, void (*fn)(void *arg, const char *path)
 			;
 		/* more links than names: the one that is not in the tree is the index's */
 		for (size_t k = i; k < end && end - i < names.at[i].of->now->nlink; k++)
-			if (filedata_has_xattr(s->dir_fd, names.at[k].of->now->path, "trusted.overlay.origin"))
+			if (filedata_has_xattr(s->dir_fd, names.at[k].of->now->path,
+					       "trusted.overlay.origin"))
 				vec_push(&found, mem_strdup(names.at[k].of->now->path));
 	}
 	vec_free(&names);
@@ -169,8 +172,8 @@ static int send_dir(struct filesend *s, const struct change *c, struct err *err)
 	struct buf b = {0};
 
 	if (!c->old && filedata_has_xattr(s->dir_fd, c->now->path, "trusted.overlay.redirect"))
-		return err_set(err, ERR_CHECKPOINT, "/%s: a renamed directory of the template cannot be followed",
-			       c->now->path);
+		return err_set(err, ERR_CHECKPOINT,
+			       "/%s: a renamed directory of the template cannot be followed", c->now->path);
 	put_head(&b, FILEOP_DIR, c->now->path);
 	buf_put_u8(&b, c->replace);
 	return emit(s, &b, err);
@@ -287,7 +290,8 @@ static int send_changed(struct filesend *s, struct change *changes, size_t nr, s
 		if (send_one(s, c, err))
 			return -1;
 	}
-	/* other names of what is there now; then directories' times, which all of this has changed, from the bottom up */
+	/* other names of what is there now; then directories' times, which all of this has changed, from the
+	 * bottom up */
 	for (size_t i = 0; i < nr; i++)
 		if (changes[i].now && changes[i].primary && send_link(s, &changes[i], err))
 			return -1;
@@ -308,7 +312,8 @@ int filesend_changes(struct filesend *s, struct err *err)
 		return -1;
 	changes = mem_realloc_array(NULL, now.at.nr, sizeof(*changes));
 	for (size_t i = 0; i < now.at.nr; i++)
-		changes[i] = (struct change){.now = &now.at.at[i], .old = filetree_find(&s->last, now.at.at[i].path)};
+		changes[i] = (struct change){.now = &now.at.at[i],
+					     .old = filetree_find(&s->last, now.at.at[i].path)};
 	find_replaced(s, changes, now.at.nr);
 	choose_primaries(changes, now.at.nr);
 	ret = send_gone(s, &now, err);

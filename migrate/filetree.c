@@ -10,7 +10,8 @@
 #include "lib/buf.h"
 #include "migrate/filesend.h"
 
-/* Times are stamped with the tick's clock (4 ms at 250 Hz, 10 ms at 100); what is younger than this may change unseen. */
+/* Times are stamped with the tick's clock (4 ms at 250 Hz, 10 ms at 100); what is younger than this may
+ * change unseen. */
 #define RECENT_NS 20000000LL
 #define DEPTH_MAX 512
 
@@ -37,8 +38,8 @@ static void add(struct filetree *t, const char *path, const struct stat *st, int
 	t->bytes += (uint64_t)st->st_blocks * 512;
 }
 
-static int look_below(int dir, char path[static PATH_MAX], size_t len, int depth, int64_t now_ns, struct filetree *t,
-		      struct err *err)
+static int look_below(int dir, char path[static PATH_MAX], size_t len, int depth, int64_t now_ns,
+		      struct filetree *t, struct err *err)
 {
 	_dir_ DIR *d = fdopendir(dir);
 	struct dirent *e;
@@ -141,7 +142,8 @@ void filetree_drop(struct filetree *t, const char *path)
 
 bool filetree_differs(const struct filetree_entry *old, const struct filetree_entry *new_)
 {
-	return old->recent || old->ino != new_->ino || old->mode != new_->mode || old->ctime_ns != new_->ctime_ns ||
-	       old->mtime_ns != new_->mtime_ns || old->size_bytes != new_->size_bytes || old->uid != new_->uid ||
-	       old->gid != new_->gid || old->rdev != new_->rdev;
+	return old->recent || old->ino != new_->ino || old->mode != new_->mode ||
+	       old->ctime_ns != new_->ctime_ns || old->mtime_ns != new_->mtime_ns ||
+	       old->size_bytes != new_->size_bytes || old->uid != new_->uid || old->gid != new_->gid ||
+	       old->rdev != new_->rdev;
 }

@@ -115,7 +115,8 @@ static int take_banner(struct frame_parser *p, struct err *err)
 
 	if (memcmp(at, banner, MIN(want, have))) {
 		quote(at, have, text);
-		return err_set(err, ERR_PROTOCOL, "the far side does not speak Verst's protocol; it said \"%s\"", text);
+		return err_set(err, ERR_PROTOCOL,
+			       "the far side does not speak Verst's protocol; it said \"%s\"", text);
 	}
 	if (have < want)
 		return 0;
@@ -133,9 +134,11 @@ static int check_header(const struct frame_parser *p, const uint8_t *h, uint32_t
 	if (!frame_name(type))
 		return err_set(err, ERR_PROTOCOL, "frame %u is of unknown type %u", p->seq, type);
 	if (cur_u8(&c) | cur_u16(&c))
-		return err_set(err, ERR_PROTOCOL, "frame %u (%s): reserved bytes are not zero", p->seq, frame_name(type));
+		return err_set(err, ERR_PROTOCOL, "frame %u (%s): reserved bytes are not zero", p->seq,
+			       frame_name(type));
 	if (seq != p->seq)
-		return err_set(err, ERR_PROTOCOL, "frame %u (%s): has number %u", p->seq, frame_name(type), seq);
+		return err_set(err, ERR_PROTOCOL, "frame %u (%s): has number %u", p->seq, frame_name(type),
+			       seq);
 	if (len > kinds[type].max_bytes)
 		return err_set(err, ERR_PROTOCOL, "frame %u (%s): %u bytes, at most %u may be", p->seq,
 			       frame_name(type), len, kinds[type].max_bytes);

@@ -40,13 +40,14 @@ const struct engine engine_libverst = {
 	.journal_forget = verst_journal_forget,
 };
 
-static int ssh_open(void *arg, const struct verst_migrate_opts *opts, int timeout_ms, struct pump **ret, struct err *err)
+static int ssh_open(void *arg, const struct verst_migrate_opts *opts, int timeout_ms, struct pump **ret,
+		    struct err *err)
 {
 	return peer_open(opts, timeout_ms, ret, err);
 }
 
-static int ssh_ask(void *arg, const struct verst_migrate_opts *opts, const char *migration, unsigned ve, int timeout_ms,
-		   bool *ret_committed, struct err *err)
+static int ssh_ask(void *arg, const struct verst_migrate_opts *opts, const char *migration, unsigned ve,
+		   int timeout_ms, bool *ret_committed, struct err *err)
 {
 	return peer_ask(opts, migration, ve, timeout_ms, ret_committed, err);
 }
@@ -70,7 +71,8 @@ int verst_agent(struct verst *v, int in_fd, int out_fd, struct err *err)
 	return agent_guarded(&engine_libverst, v, in_fd, out_fd, err);
 }
 
-int verst_recover(struct verst *v, unsigned id, enum verst_recover_force force, char **ret_what, struct err *err)
+int verst_recover(struct verst *v, unsigned id, enum verst_recover_force force, char **ret_what,
+		  struct err *err)
 {
 	return recover_ve(&source_ssh, v, id, force, ret_what, err);
 }

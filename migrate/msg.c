@@ -11,7 +11,8 @@ static int check(const struct frame *f, const struct cur *c, struct err *err)
 {
 	if (cur_done(c))
 		return 0;
-	return err_set(err, ERR_PROTOCOL, "%s: malformed body of %zu bytes", frame_name(f->type), f->len_bytes);
+	return err_set(err, ERR_PROTOCOL, "%s: malformed body of %zu bytes", frame_name(f->type),
+		       f->len_bytes);
 }
 
 static struct cur cur_of_frame(const struct frame *f)

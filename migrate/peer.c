@@ -18,8 +18,8 @@ int peer_target(const struct verst_migrate_opts *opts, struct ssh_target *ret, s
 	return 0;
 }
 
-static int start_agent(const struct ssh_target *t, const struct verst_migrate_opts *opts, int timeout_ms, struct ssh **ret,
-		       struct err *err)
+static int start_agent(const struct ssh_target *t, const struct verst_migrate_opts *opts, int timeout_ms,
+		       struct ssh **ret, struct err *err)
 {
 	const char *words[4] = {opts->remote_verst ? opts->remote_verst : "verst"};
 	size_t nr = 1;
@@ -91,7 +91,8 @@ int peer_await(struct pump *p, enum frame_type type, int timeout_ms, struct pump
 		if (!failed)
 			err_set(err, theirs.code, "there: %.900s", theirs.msg);
 	} else {
-		err_set(err, ERR_PROTOCOL, "the far side said %s instead of %s", frame_name(f.type), frame_name(type));
+		err_set(err, ERR_PROTOCOL, "the far side said %s instead of %s", frame_name(f.type),
+			frame_name(type));
 	}
 	free(f.body);
 	return -1;

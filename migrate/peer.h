@@ -19,8 +19,8 @@ int peer_greet(struct pump *p, struct err *err);
 /* Sends a body (and frees it). */
 int peer_send(struct pump *p, enum frame_type type, struct buf *body, struct err *err);
 /*
- * The answer of that type. An ERROR in its place becomes an error of ours with the far side's text ("there: ...") and code;
- * anything else ERR_PROTOCOL. Heartbeats (SYNCED) that come in between are skipped.
+ * The answer of that type. An ERROR in its place becomes an error of ours with the far side's text ("there:
+ * ...") and code; anything else ERR_PROTOCOL. Heartbeats (SYNCED) that come in between are skipped.
  */
 int peer_await(struct pump *p, enum frame_type type, int timeout_ms, struct pump_frame *ret, struct err *err);
 /* SYNC and its answer: all before it was worked off there. */
@@ -28,7 +28,8 @@ int peer_sync(struct pump *p, int timeout_ms, struct err *err);
 /* SYNC without waiting: the link is alive and so are we. */
 int peer_heartbeat(struct pump *p, struct err *err);
 
-/* Asks what became of a migration, over a connection of its own. Tries until timeout_ms are over: ERR_DOUBT. */
+/* Asks what became of a migration, over a connection of its own. Tries until timeout_ms are over: ERR_DOUBT.
+ */
 int peer_ask(const struct verst_migrate_opts *opts, const char *migration, unsigned ve, int timeout_ms,
 	     bool *ret_committed, struct err *err);
 

@@ -24,16 +24,16 @@ struct pump {
 	pthread_cond_t changed; /* any of the fields below */
 	int wake_fd;
 
-	struct buf queue;	  /* whole frames, in order */
+	struct buf queue; /* whole frames, in order */
 	uint32_t seq;
 	VEC(struct pump_frame) inbox;
 	size_t inbox_first;
-	int stream_fd;		  /* read end of the engine's pipe, -1 */
+	int stream_fd; /* read end of the engine's pipe, -1 */
 	int stream_write_fd;
-	bool stream_ended;	  /* its end was read */
+	bool stream_ended; /* its end was read */
 	uint64_t bytes_per_s;
 	uint64_t sent_bytes;
-	size_t out_left_bytes;	  /* in the pump's hands, not yet in the transport's */
+	size_t out_left_bytes; /* in the pump's hands, not yet in the transport's */
 	bool stop, broken, refused;
 	struct err why;
 
@@ -86,7 +86,8 @@ static void link_ended(struct pump *p, bool ended)
 	struct err why = ERR_INIT;
 
 	if (!ended)
-		err_set(&why, ERR_CONNECT, "the link to the far side broke%s%s", said ? ": " : "", said ? said : "");
+		err_set(&why, ERR_CONNECT, "the link to the far side broke%s%s", said ? ": " : "",
+			said ? said : "");
 	else if (said)
 		err_set(&why, ERR_CONNECT, "the far side hung up; %s", said);
 	else if (!frame_end_of_stream(&p->parser, &why))
@@ -183,7 +184,8 @@ static int drain(struct pump *p)
 	uint64_t sent = 0;
 
 	while (p->out_done_bytes < p->out.len_bytes) {
-		ssize_t n = p->t.write(p->t.arg, p->out.at + p->out_done_bytes, p->out.len_bytes - p->out_done_bytes);
+		ssize_t n = p->t.write(p->t.arg, p->out.at + p->out_done_bytes,
+				       p->out.len_bytes - p->out_done_bytes);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -218,8 +220,10 @@ static int hand_over(struct pump *p, struct err *err)
 		if (p->inbox.nr - p->inbox_first >= INBOX_MAX_FRAMES)
 			got = err_set(err, ERR_PROTOCOL, "the far side floods us with frames");
 		else
-			vec_push(&p->inbox, ((struct pump_frame){f.type, mem_dup(f.body, f.len_bytes), f.len_bytes}));
-		/* nobody reads what we send: the engine must not wait for that, least of all while the VE is frozen */
+			vec_push(&p->inbox,
+				 ((struct pump_frame){f.type, mem_dup(f.body, f.len_bytes), f.len_bytes}));
+		/* nobody reads what we send: the engine must not wait for that, least of all while the VE is
+		 * frozen */
 		if (f.type == FRAME_ERROR) {
 			p->refused = true;
 			if (p->stream_fd >= 0)
@@ -260,7 +264,8 @@ static int take_in(struct pump *p)
 
 static void await(struct pump *p, int wait_ms)
 {
-	bool pending = p->out_done_bytes < p->out.len_bytes, more = p->out.len_bytes - p->out_done_bytes < OUT_LOW_BYTES;
+	bool pending = p->out_done_bytes < p->out.len_bytes,
+	     more = p->out.len_bytes - p->out_done_bytes < OUT_LOW_BYTES;
 	struct pollfd fds[3] = {{.fd = p->t.fd(p->t.arg), .events = p->t.events(p->t.arg, pending)},
 				{.fd = p->wake_fd, .events = POLLIN},
 				{.fd = -1, .events = POLLIN}};
@@ -380,7 +385,8 @@ int pump_recv(struct pump *p, int timeout_ms, struct pump_frame *ret, struct err
 		*err = p->why;
 		failed = -1;
 	} else {
-		failed = err_set(err, ERR_CONNECT, "the far side did not answer within %d s", timeout_ms / 1000);
+		failed = err_set(err, ERR_CONNECT, "the far side did not answer within %d s",
+				 timeout_ms / 1000);
 	}
 	pthread_mutex_unlock(&p->lock);
 	return failed;

@@ -67,7 +67,8 @@ static int pump_both(struct rsh *r, struct err *err)
 	bool readable = false;
 
 	for (;;) {
-		struct pollfd fds[2] = {{.fd = ssh_fd(r->s), .events = ssh_poll_events(r->s)}, {.fd = -1, .events = POLLIN}};
+		struct pollfd fds[2] = {{.fd = ssh_fd(r->s), .events = ssh_poll_events(r->s)},
+					{.fd = -1, .events = POLLIN}};
 		int up, down;
 
 		up = upload(r, readable, err);
@@ -87,8 +88,8 @@ static int pump_both(struct rsh *r, struct err *err)
 	}
 }
 
-int verst_rsh(const struct verst_migrate_opts *opts, const char *const *words, unsigned nr_words, int *ret_status,
-	      struct err *err)
+int verst_rsh(const struct verst_migrate_opts *opts, const char *const *words, unsigned nr_words,
+	      int *ret_status, struct err *err)
 {
 	struct rsh *r = mem_new(struct rsh);
 	struct ssh_target t;

@@ -15,8 +15,8 @@
 #define STDERR_KEEP_BYTES 1024
 #define SOME_VANISHED	  24 /* rsync(1): files vanished while it ran: the VE lives, the next pass knows */
 
-/* trusted.overlay.*: opaque, redirect, metacopy and protattr are about content and travel; these are about the layers
- * of this node and would be lies on another. */
+/* trusted.overlay.*: opaque, redirect, metacopy and protattr are about content and travel; these are about
+ * the layers of this node and would be lies on another. */
 static const char *const left_behind[] = {"origin", "impure", "nlink", "upper", "uuid"};
 
 void rsync_exclude(struct buf *excludes, const char *path)
@@ -33,7 +33,8 @@ void rsync_exclude(struct buf *excludes, const char *path)
 	buf_put_u8(excludes, 0);
 }
 
-bool rsync_parse_progress(const char *text, uint64_t *ret_bytes, unsigned *ret_percent, uint64_t *ret_bytes_per_s)
+bool rsync_parse_progress(const char *text, uint64_t *ret_bytes, unsigned *ret_percent,
+			  uint64_t *ret_bytes_per_s)
 {
 	uint64_t bytes = 0;
 	unsigned percent;
@@ -54,7 +55,10 @@ bool rsync_parse_progress(const char *text, uint64_t *ret_bytes, unsigned *ret_p
 		return false;
 	*ret_bytes = bytes;
 	*ret_percent = percent;
-	*ret_bytes_per_s = (uint64_t)(rate * (unit == 'G' ? 1 << 30 : unit == 'M' ? 1 << 20 : unit == 'k' ? 1 << 10 : 1));
+	*ret_bytes_per_s = (uint64_t)(rate * (unit == 'G'   ? 1 << 30
+					      : unit == 'M' ? 1 << 20
+					      : unit == 'k' ? 1 << 10
+							    : 1));
 	return true;
 }
 
@@ -95,7 +99,8 @@ static char **arguments(const struct rsync_job *job)
 	for (size_t i = 0; i < ARRAY_LEN(left_behind); i++)
 		vec_push(&v, mem_printf("--filter=-x trusted.overlay.%s", left_behind[i]));
 	if (job->bytes_per_s)
-		vec_push(&v, mem_printf("--bwlimit=%llu", (unsigned long long)(job->bytes_per_s + 1023) / 1024));
+		vec_push(&v,
+			 mem_printf("--bwlimit=%llu", (unsigned long long)(job->bytes_per_s + 1023) / 1024));
 	vec_push(&v, mem_strdup("-e"));
 	vec_push(&v, own_path());
 	vec_push(&v, mem_strdup("--"));
@@ -181,7 +186,9 @@ static void take_words(struct watch *w, int fd, bool *ret_open)
 	*ret_open = n > 0 || (n < 0 && errno == EINTR);
 	/* the first words name the cause, what follows are consequences */
 	for (ssize_t i = 0; i < n && w->said_len < STDERR_KEEP_BYTES; i++)
-		w->said[w->said_len++] = bytes[i] == '\n' ? ' ' : isprint((unsigned char)bytes[i]) ? bytes[i] : '?';
+		w->said[w->said_len++] = bytes[i] == '\n'		    ? ' '
+					 : isprint((unsigned char)bytes[i]) ? bytes[i]
+									    : '?';
 	w->said[w->said_len] = 0;
 }
 

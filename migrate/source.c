@@ -29,12 +29,14 @@ void source_enter(struct source *s, enum verst_migrate_phase phase)
 	s->phase = phase;
 	s->phase_begin_ns = io_now_ns();
 	if (s->progress)
-		s->progress(s->progress_arg, &(struct verst_migrate_progress){.phase = phase, .begins = true});
+		s->progress(s->progress_arg,
+			    &(struct verst_migrate_progress){.phase = phase, .begins = true});
 }
 
 /* --- preflight --- */
 
-/* An earlier one that died between the VE's going on and the removal of its journal: that is made up for first. */
+/* An earlier one that died between the VE's going on and the removal of its journal: that is made up for
+ * first. */
 static int end_earlier(struct source *s, struct err *err)
 {
 	struct verst_journal j;
@@ -48,7 +50,8 @@ static int end_earlier(struct source *s, struct err *err)
 	return unfinished ? recover_ve(s->means, s->v, s->ve.id, VERST_RECOVER_ASK, &what, err) : 0;
 }
 
-static int gather(struct source *s, const char *id_or_name, struct msg_preflight *m, struct findings *found, struct err *err)
+static int gather(struct source *s, const char *id_or_name, struct msg_preflight *m, struct findings *found,
+		  struct err *err)
 {
 	struct verst_findings here = {0};
 	struct filetree tree;
@@ -56,7 +59,8 @@ static int gather(struct source *s, const char *id_or_name, struct msg_preflight
 	if (s->engine->describe(s->v, id_or_name, &s->ve, err) || end_earlier(s, err))
 		return -1;
 	if (!s->ve.running)
-		return err_set(err, ERR_NOT_RUNNING, "VE %u does not run: there is nothing to move live", s->ve.id);
+		return err_set(err, ERR_NOT_RUNNING, "VE %u does not run: there is nothing to move live",
+			       s->ve.id);
 	s->upper_fd = open(s->ve.upper, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (s->upper_fd < 0)
 		return err_sys(err, "%s", s->ve.upper);
@@ -81,7 +85,8 @@ static int ask_far(struct source *s, const struct msg_preflight *m, struct findi
 	int ret;
 
 	msg_put_preflight(&b, m);
-	if (peer_send(s->pump, FRAME_PREFLIGHT, &b, err) || peer_await(s->pump, FRAME_FINDINGS, PEER_ANSWER_MS, &f, err))
+	if (peer_send(s->pump, FRAME_PREFLIGHT, &b, err) ||
+	    peer_await(s->pump, FRAME_FINDINGS, PEER_ANSWER_MS, &f, err))
 		return -1;
 	ret = msg_get_findings(&(struct frame){f.type, f.body, f.len_bytes}, &there, err);
 	free(f.body);
@@ -100,12 +105,14 @@ static void give_findings(struct findings *from, struct verst_findings *ret)
 	struct verst_findings out = {mem_realloc_array(NULL, from->list.nr, sizeof(*out.at)), 0};
 
 	vec_each(it, &from->list)
-		out.at[out.nr++] = (struct verst_finding){ptr_take(&it->where), ptr_take(&it->what), ptr_take(&it->hint)};
+		out.at[out.nr++] = (struct verst_finding){ptr_take(&it->where), ptr_take(&it->what),
+							  ptr_take(&it->hint)};
 	findings_free(from);
 	*ret = out;
 }
 
-static int preflight(struct source *s, const char *id_or_name, struct verst_findings *ret_findings, struct err *err)
+static int preflight(struct source *s, const char *id_or_name, struct verst_findings *ret_findings,
+		     struct err *err)
 {
 	struct msg_preflight m = {0};
 	struct findings found = {0};
@@ -125,7 +132,8 @@ static int preflight(struct source *s, const char *id_or_name, struct verst_find
 	if (!ret)
 		ret = fault_point("migrate-preflight", err);
 	if (!ret && found.list.nr)
-		ret = err_set(err, ERR_OBSTACLES, "VE %u cannot move to %s as it is", s->ve.id, s->opts->target);
+		ret = err_set(err, ERR_OBSTACLES, "VE %u cannot move to %s as it is", s->ve.id,
+			      s->opts->target);
 	m.ve = (struct verst_ve){0}; /* s->ve owns it */
 	msg_free_preflight(&m);
 	give_findings(&found, ret_findings);
@@ -144,12 +152,14 @@ static int prepare(struct source *s, struct err *err)
 	for (size_t i = 0; i < sizeof(id); i++)
 		sprintf(s->migration + 2 * i, "%02x", id[i]);
 	msg_put_id_of(&b, s->migration, s->ve.id);
-	if (peer_send(s->pump, FRAME_PREPARE, &b, err) || peer_await(s->pump, FRAME_PREPARED, PEER_ANSWER_MS, &f, err))
+	if (peer_send(s->pump, FRAME_PREPARE, &b, err) ||
+	    peer_await(s->pump, FRAME_PREPARED, PEER_ANSWER_MS, &f, err))
 		return -1;
 	ret = msg_get_text(&(struct frame){f.type, f.body, f.len_bytes}, &s->far_upper, err);
 	free(f.body);
 	if (!ret && (s->far_upper[0] != '/' || strlen(s->far_upper) < 2))
-		return err_set(err, ERR_PROTOCOL, "PREPARED: '%.100s' is no directory for the files", s->far_upper);
+		return err_set(err, ERR_PROTOCOL, "PREPARED: '%.100s' is no directory for the files",
+			       s->far_upper);
 	return ret;
 }
 
@@ -159,7 +169,8 @@ static int on_frozen(void *arg, struct err *err)
 {
 	struct source *s = arg;
 
-	/* everything must have arrived before the objects that name files: they follow in the stream when this returns */
+	/* everything must have arrived before the objects that name files: they follow in the stream when
+	 * this returns */
 	if (fault_point("migrate-frozen", err) || (source_files_timeless(s) && source_files_shared(s, err)) ||
 	    source_files_catch_up(s, err))
 		return -1;
@@ -187,7 +198,8 @@ static int write_journal(struct source *s, enum verst_journal_state state, struc
 	return ret;
 }
 
-/* Before, a signal that ends us is safe: the VE runs on. In here it would leave the outcome to be asked for. */
+/* Before, a signal that ends us is safe: the VE runs on. In here it would leave the outcome to be asked for.
+ */
 static void hold_signals(struct source *s)
 {
 	sigset_t set;
@@ -216,7 +228,8 @@ static int freeze(struct source *s, struct err *err)
 	struct verst_round last;
 	struct buf none = {0};
 
-	/* what was written since the last round's pass goes while the VE still runs, as well as what is mapped shared */
+	/* what was written since the last round's pass goes while the VE still runs, as well as what is
+	 * mapped shared */
 	if (source_files_shared(s, err) || source_files_catch_up(s, err))
 		return -1;
 	pump_limit(s->pump, 0);
@@ -254,7 +267,8 @@ static int take_done(struct source *s, struct err *err)
 	return 0;
 }
 
-/* COMMIT went out and no DONE came. 0: it is there; -1: it is here and runs on (the engine's handle is gone), or ERR_DOUBT. */
+/* COMMIT went out and no DONE came. 0: it is there; -1: it is here and runs on (the engine's handle is gone),
+ * or ERR_DOUBT. */
 static int resolve(struct source *s, struct err *err)
 {
 	struct err ask_err = ERR_INIT, ignored = ERR_INIT;
@@ -263,10 +277,12 @@ static int resolve(struct source *s, struct err *err)
 
 	pump_stop(ptr_take(&s->pump));
 	if (s->means->ask(s->means->arg, s->opts, s->migration, s->ve.id, doubt_ms, &committed, &ask_err)) {
-		/* neither freed nor ended: the VE stays frozen when this process ends, and its supervisor goes on asking */
+		/* neither freed nor ended: the VE stays frozen when this process ends, and its supervisor
+		 * goes on asking */
 		s->dump = NULL;
 		return err_set(err, ERR_DOUBT,
-			       "VE %u stands still: whether it runs on %s is not known (%.300s); it is asked again until it "
+			       "VE %u stands still: whether it runs on %s is not known (%.300s); it is asked "
+			       "again until it "
 			       "answers, see verst-recover(8)",
 			       s->ve.id, s->opts->target, ask_err.msg);
 	}
@@ -315,7 +331,8 @@ static int drop(struct source *s, struct err *err)
 	struct buf b = {0};
 
 	source_enter(s, VERST_MIGRATE_DROP);
-	if (s->engine->journal_step(s->v, s->ve.id, s->migration, VERST_JOURNAL_DOUBT, VERST_JOURNAL_MOVED, err) ||
+	if (s->engine->journal_step(s->v, s->ve.id, s->migration, VERST_JOURNAL_DOUBT, VERST_JOURNAL_MOVED,
+				    err) ||
 	    fault_point("migrate-before-drop", err))
 		return -1;
 	msg_put_id(&b, s->migration);
@@ -371,7 +388,8 @@ static void far_cause(struct source *s, struct err *err)
 		return;
 	}
 	while (!pump_recv(s->pump, 0, &f, &ignored)) {
-		if (f.type == FRAME_ERROR && !msg_get_error(&(struct frame){f.type, f.body, f.len_bytes}, &theirs, &ignored))
+		if (f.type == FRAME_ERROR &&
+		    !msg_get_error(&(struct frame){f.type, f.body, f.len_bytes}, &theirs, &ignored))
 			err_set(err, theirs.code, "there: %.900s", theirs.msg);
 		free(f.body);
 		if (f.type == FRAME_ERROR)
@@ -379,7 +397,8 @@ static void far_cause(struct source *s, struct err *err)
 	}
 }
 
-static int steps(struct source *s, const char *id_or_name, struct verst_findings *ret_findings, struct err *err)
+static int steps(struct source *s, const char *id_or_name, struct verst_findings *ret_findings,
+		 struct err *err)
 {
 	if (preflight(s, id_or_name, ret_findings, err))
 		return -1;
@@ -395,7 +414,8 @@ static int steps(struct source *s, const char *id_or_name, struct verst_findings
 int source_migrate(const struct source_means *means, struct verst *v, const char *id_or_name,
 		   const struct verst_migrate_opts *opts,
 		   void (*progress)(void *arg, const struct verst_migrate_progress *p), void *arg,
-		   struct verst_migrate_stats *ret_stats, struct verst_findings *ret_findings, struct err *err)
+		   struct verst_migrate_stats *ret_stats, struct verst_findings *ret_findings,
+		   struct err *err)
 {
 	struct source s = {.means = means,
 			   .engine = means->engine,
@@ -414,8 +434,10 @@ int source_migrate(const struct source_means *means, struct verst *v, const char
 	if (ret && err->code != ERR_DOUBT)
 		give_up(&s, err);
 	else if (!ret && !opts->dry_run && drop(&s, err))
-		ret = err_ctx(err, "VE %u runs on %s now, but what is left here could not be removed (verst recover %u)",
-			      s.ve.id, opts->target, s.ve.id);
+		ret = err_ctx(
+			err,
+			"VE %u runs on %s now, but what is left here could not be removed (verst recover %u)",
+			s.ve.id, opts->target, s.ve.id);
 	leave_phase(&s);
 	s.stats.stream_bytes = s.pump ? pump_sent_bytes(s.pump) : 0;
 	s.stats.total_ns = io_now_ns() - s.begin_ns;

@@ -7,9 +7,10 @@
 #include "migrate/peer.h"
 #include "migrate/source.h"
 
-#define HEARTBEAT_NS	  5000000000LL
-#define ANOTHER_PASS_NS	  3000000000LL /* a pass that took longer left enough time for changes to be worth a second one */
-#define PASSES_MAX	  4
+#define HEARTBEAT_NS 5000000000LL
+#define ANOTHER_PASS_NS                                                                                      \
+	3000000000LL /* a pass that took longer left enough time for changes to be worth a second one */
+#define PASSES_MAX 4
 
 static int tick(void *arg, uint64_t bytes, unsigned percent, uint64_t bytes_per_s, struct err *err)
 {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Rounds of memory while the VE runs. Each sends what the one before found written; the VE goes on writing, so that rounds
- * get shorter only as long as the link is faster than the VE writes. The last one is sent while it stands still, and its
- * length is what the clients see.
+ * Rounds of memory while the VE runs. Each sends what the one before found written; the VE goes on writing,
+ * so that rounds get shorter only as long as the link is faster than the VE writes. The last one is sent
+ * while it stands still, and its length is what the clients see.
  */
 #include "migrate/peer.h"
 #include "migrate/source.h"
@@ -16,21 +16,23 @@
 
 struct pace {
 	uint64_t page_bytes;
-	uint64_t rate;	   /* bytes/s that arrive */
+	uint64_t rate; /* bytes/s that arrive */
 	uint64_t last_dirty;
 	unsigned no_gain;
 };
 
-static void report(struct source *s, struct pace *p, const struct verst_round *r, int64_t took_ns, uint64_t forecast_ms)
+static void report(struct source *s, struct pace *p, const struct verst_round *r, int64_t took_ns,
+		   uint64_t forecast_ms)
 {
 	double dirty = (double)(r->dirty_pages * p->page_bytes) * 1e9 / (double)MAX(took_ns, 1);
 
 	if (s->progress)
-		s->progress(s->progress_arg, &(struct verst_migrate_progress){.phase = VERST_MIGRATE_MEMORY,
-									      .round = *r,
-									      .bytes_per_s = p->rate,
-									      .dirty_bytes_per_s = (uint64_t)dirty,
-									      .forecast_ms = forecast_ms});
+		s->progress(s->progress_arg,
+			    &(struct verst_migrate_progress){.phase = VERST_MIGRATE_MEMORY,
+							     .round = *r,
+							     .bytes_per_s = p->rate,
+							     .dirty_bytes_per_s = (uint64_t)dirty,
+							     .forecast_ms = forecast_ms});
 }
 
 static uint64_t forecast_ms(const struct pace *p, uint64_t dirty_pages)
@@ -39,7 +41,8 @@ static uint64_t forecast_ms(const struct pace *p, uint64_t dirty_pages)
 }
 
 /* The rate that counts is that of the far side's having worked it off, hence the SYNC. */
-static int one_round(struct source *s, struct pace *p, struct verst_round *ret, int64_t *ret_took_ns, struct err *err)
+static int one_round(struct source *s, struct pace *p, struct verst_round *ret, int64_t *ret_took_ns,
+		     struct err *err)
 {
 	int64_t begin_ns = io_now_ns();
 	uint64_t bytes;
@@ -48,7 +51,8 @@ static int one_round(struct source *s, struct pace *p, struct verst_round *ret, 
 	    peer_sync(s->pump, SYNC_MS, err))
 		return -1;
 	*ret_took_ns = MAX(io_now_ns() - begin_ns, 1);
-	/* in terms of memory, compression and zero pages included: what matters is how fast pages get there */
+	/* in terms of memory, compression and zero pages included: what matters is how fast pages get there
+	 */
 	bytes = ret->sent_pages * p->page_bytes;
 	if (bytes > 1 << 20 || !p->rate)
 		p->rate = (uint64_t)((double)MAX(bytes, 1u << 20) * 1e9 / (double)*ret_took_ns);
@@ -66,7 +70,8 @@ static bool enough(struct source *s, struct pace *p, const struct verst_round *r
 		p->no_gain = 0;
 	p->last_dirty = r->dirty_pages;
 	/* the second round is cheap and tells how much is written all the time; the first cannot */
-	return r->number >= max_rounds || p->no_gain >= NO_GAIN_MAX || (forecast <= target_ms && r->number >= 2);
+	return r->number >= max_rounds || p->no_gain >= NO_GAIN_MAX ||
+	       (forecast <= target_ms && r->number >= 2);
 }
 
 static int rounds(struct source *s, struct err *err)

@@ -18,11 +18,11 @@
 #include "lib/buf.h"
 #include "migrate/ssh_hosts.h"
 
-#define WINDOW_BYTES	   (8u * 1024 * 1024)
-#define PACKET_BYTES	   (32u * 1024)
-#define STDERR_KEEP_BYTES  4096
-#define KEEPALIVE_S	   5
-#define DEAD_AFTER_MS	   20000 /* unacknowledged for so long: the link is broken */
+#define WINDOW_BYTES	  (8u * 1024 * 1024)
+#define PACKET_BYTES	  (32u * 1024)
+#define STDERR_KEEP_BYTES 4096
+#define KEEPALIVE_S	  5
+#define DEAD_AFTER_MS	  20000 /* unacknowledged for so long: the link is broken */
 
 struct ssh {
 	int fd;
@@ -192,8 +192,8 @@ static bool try_agent(struct ssh *s, const char *user)
 
 static bool try_key(struct ssh *s, const char *user, const char *path)
 {
-	return !access(path, R_OK) && !libssh2_userauth_publickey_fromfile_ex(s->session, user, (unsigned)strlen(user),
-									      NULL, path, NULL);
+	return !access(path, R_OK) && !libssh2_userauth_publickey_fromfile_ex(
+					      s->session, user, (unsigned)strlen(user), NULL, path, NULL);
 }
 
 static bool try_default_keys(struct ssh *s, const char *user)
@@ -216,18 +216,22 @@ static int authenticate(struct ssh *s, const struct ssh_target *t, struct err *e
 		err_sys(err, "key %s", t->key_path);
 		return err_code(err, ERR_CONNECT);
 	}
-	if (t->key_path ? try_key(s, t->user, t->key_path) : try_agent(s, t->user) || try_default_keys(s, t->user))
+	if (t->key_path ? try_key(s, t->user, t->key_path)
+			: try_agent(s, t->user) || try_default_keys(s, t->user))
 		return 0;
 	ssh_fail(s, err, "authentication");
 	return err_ctx(err,
-		       "%s@%s accepts no key of ours (%s; a key with a passphrase has to be in ssh-agent, and RSA keys "
+		       "%s@%s accepts no key of ours (%s; a key with a passphrase has to be in ssh-agent, "
+		       "and RSA keys "
 		       "need libssh2 1.11: an ed25519 key works everywhere)",
-		       t->user, t->host, t->key_path ? t->key_path : "tried: the agent, ~/.ssh/id_ed25519, id_ecdsa, id_rsa");
+		       t->user, t->host,
+		       t->key_path ? t->key_path : "tried: the agent, ~/.ssh/id_ed25519, id_ecdsa, id_rsa");
 }
 
 static int handshake(struct ssh *s, const struct ssh_target *t, struct err *err)
 {
-	static const char ciphers[] = "aes128-gcm@openssh.com,aes256-gcm@openssh.com,aes128-ctr,aes256-ctr,aes192-ctr";
+	static const char ciphers[] =
+		"aes128-gcm@openssh.com,aes256-gcm@openssh.com,aes128-ctr,aes256-ctr,aes192-ctr";
 	struct ssh_hosts *hosts = NULL;
 	int ret = -1;
 
@@ -235,8 +239,8 @@ static int handshake(struct ssh *s, const struct ssh_target *t, struct err *err)
 		return -1;
 	ssh_hosts_prefer(hosts);
 	/*
-	 * The fastest that every sshd has: the processor does AES and SHA-2. GCM needs libssh2 1.11.1 and is twice as
-	 * fast; names it does not know are skipped.
+	 * The fastest that every sshd has: the processor does AES and SHA-2. GCM needs libssh2 1.11.1 and is
+	 * twice as fast; names it does not know are skipped.
 	 */
 	libssh2_session_method_pref(s->session, LIBSSH2_METHOD_CRYPT_CS, ciphers);
 	libssh2_session_method_pref(s->session, LIBSSH2_METHOD_CRYPT_SC, ciphers);
@@ -272,7 +276,8 @@ int ssh_connect(const struct ssh_target *target, int timeout_ms, struct ssh **re
 		ssh_close(s);
 		return -1;
 	}
-	/* only now: libssh2 sends its first keepalive at once, and within the key exchange that is a protocol error */
+	/* only now: libssh2 sends its first keepalive at once, and within the key exchange that is a protocol
+	 * error */
 	libssh2_keepalive_config(s->session, 1, KEEPALIVE_S);
 	*ret = s;
 	return 0;
@@ -287,9 +292,11 @@ static int join_words(const char *const *words, size_t nr, struct buf *out, stru
 
 		for (size_t c = 0; c < len; c++)
 			if (!isalnum((unsigned char)words[i][c]) && !strchr("_@%+=:,./-", words[i][c]))
-				return err_set(err, ERR_VALUE, "'%s': cannot be given to the far side's shell", words[i]);
+				return err_set(err, ERR_VALUE,
+					       "'%s': cannot be given to the far side's shell", words[i]);
 		if (!len)
-			return err_set(err, ERR_VALUE, "an empty word cannot be given to the far side's shell");
+			return err_set(err, ERR_VALUE,
+				       "an empty word cannot be given to the far side's shell");
 		if (i)
 			buf_put_u8(out, ' ');
 		buf_put(out, words[i], len);
@@ -321,14 +328,16 @@ static ssize_t map_error(struct ssh *s, ssize_t got)
 {
 	char *text = NULL;
 
-	/* BAD_USE: it wants to send a packet of its own (a window, a keepalive) and one of ours is half out: later */
+	/* BAD_USE: it wants to send a packet of its own (a window, a keepalive) and one of ours is half out:
+	 * later */
 	if (got == LIBSSH2_ERROR_EAGAIN || got == LIBSSH2_ERROR_BAD_USE) {
 		errno = EAGAIN;
 		return -1;
 	}
 	if (!*s->link_error) {
 		libssh2_session_last_error(s->session, &text, NULL, 0);
-		snprintf(s->link_error, sizeof(s->link_error), "%s", text && *text ? text : "connection lost");
+		snprintf(s->link_error, sizeof(s->link_error), "%s",
+			 text && *text ? text : "connection lost");
 	}
 	errno = ECONNRESET;
 	return -1;
@@ -342,10 +351,12 @@ static void take_stderr(struct ssh *s)
 	while ((n = libssh2_channel_read_stderr(s->channel, bytes, sizeof(bytes))) > 0) {
 		for (ssize_t i = 0; i < n; i++) {
 			if (s->stderr_len == STDERR_KEEP_BYTES) {
-				memmove(s->stderr_text, s->stderr_text + STDERR_KEEP_BYTES / 2, STDERR_KEEP_BYTES / 2);
+				memmove(s->stderr_text, s->stderr_text + STDERR_KEEP_BYTES / 2,
+					STDERR_KEEP_BYTES / 2);
 				s->stderr_len = STDERR_KEEP_BYTES / 2;
 			}
-			s->stderr_text[s->stderr_len++] = isprint((unsigned char)bytes[i]) || bytes[i] == '\n' ? bytes[i] : '?';
+			s->stderr_text[s->stderr_len++] =
+				isprint((unsigned char)bytes[i]) || bytes[i] == '\n' ? bytes[i] : '?';
 		}
 	}
 	s->stderr_text[s->stderr_len] = 0;

@@ -12,8 +12,8 @@ struct ssh_hosts {
 	LIBSSH2_SESSION *session;
 	const struct ssh_target *target;
 	LIBSSH2_KNOWNHOSTS *known;
-	VEC(char *) revoked;	     /* keys (base64) of lines marked @revoked, whatever hosts they name */
-	char *file;		     /* where a new key belongs, for the hint */
+	VEC(char *) revoked; /* keys (base64) of lines marked @revoked, whatever hosts they name */
+	char *file;	     /* where a new key belongs, for the hint */
 };
 
 static const struct key_kind {
@@ -56,7 +56,8 @@ static int read_file(struct ssh_hosts *h, const char *path, struct err *err)
 		if (!strncmp(line, "@revoked", 8))
 			take_revoked(h, line);
 		else if (line[0] != '@')
-			libssh2_knownhost_readline(h->known, line, (size_t)len, LIBSSH2_KNOWNHOST_FILE_OPENSSH);
+			libssh2_knownhost_readline(h->known, line, (size_t)len,
+						   LIBSSH2_KNOWNHOST_FILE_OPENSSH);
 	}
 	return 0;
 }
@@ -71,7 +72,8 @@ static char *home_file(const char *name)
 	return mem_printf("%s/.ssh/%s", home && *home ? home : "/root", name);
 }
 
-int ssh_hosts_read(LIBSSH2_SESSION *session, const struct ssh_target *target, struct ssh_hosts **ret, struct err *err)
+int ssh_hosts_read(LIBSSH2_SESSION *session, const struct ssh_target *target, struct ssh_hosts **ret,
+		   struct err *err)
 {
 	struct ssh_hosts *h = mem_new(struct ssh_hosts);
 	struct err ignored = ERR_INIT;
@@ -106,10 +108,12 @@ void ssh_hosts_free(struct ssh_hosts *h)
 	free(h);
 }
 
-static int look_up(const struct ssh_hosts *h, LIBSSH2_KNOWNHOSTS *in, const char *key, size_t len_bytes, int bit)
+static int look_up(const struct ssh_hosts *h, LIBSSH2_KNOWNHOSTS *in, const char *key, size_t len_bytes,
+		   int bit)
 {
 	return libssh2_knownhost_checkp(in, h->target->host, (int)h->target->port, key, len_bytes,
-					LIBSSH2_KNOWNHOST_TYPE_PLAIN | LIBSSH2_KNOWNHOST_KEYENC_RAW | bit, NULL);
+					LIBSSH2_KNOWNHOST_TYPE_PLAIN | LIBSSH2_KNOWNHOST_KEYENC_RAW | bit,
+					NULL);
 }
 
 void ssh_hosts_prefer(struct ssh_hosts *h)
@@ -141,7 +145,8 @@ static size_t base64(const uint8_t *at, size_t len_bytes, char *ret)
 
 	for (size_t i = 0; i < len_bytes; i += 3) {
 		size_t more = len_bytes - i;
-		uint32_t v = (uint32_t)at[i] << 16 | (more > 1 ? (uint32_t)at[i + 1] << 8 : 0) | (more > 2 ? at[i + 2] : 0);
+		uint32_t v = (uint32_t)at[i] << 16 | (more > 1 ? (uint32_t)at[i + 1] << 8 : 0) |
+			     (more > 2 ? at[i + 2] : 0);
 
 		*out++ = digits[v >> 18 & 63];
 		*out++ = digits[v >> 12 & 63];
@@ -190,15 +195,17 @@ int ssh_hosts_check(struct ssh_hosts *h, struct err *err)
 	/* as known_hosts writes it */
 	snprintf(name, sizeof(name), t->port == 22 ? "%s" : "[%s]:%u", t->host, t->port);
 	if (is_revoked(h, key, len))
-		return err_set(err, ERR_CONNECT, "%s: its %s host key %s is revoked", t->host, kind->name, print);
+		return err_set(err, ERR_CONNECT, "%s: its %s host key %s is revoked", t->host, kind->name,
+			       print);
 	switch (look_up(h, h->known, key, len, kind->known_bit)) {
 	case LIBSSH2_KNOWNHOST_CHECK_MATCH:
 		return 0;
 	case LIBSSH2_KNOWNHOST_CHECK_MISMATCH:
-		return err_set(err, ERR_CONNECT,
-			       "%s: its host key is not the known one: it shows %s %s. Somebody may be listening in "
-			       "between. If the node was set up anew, remove the old key: ssh-keygen -R '%s' -f %s",
-			       t->host, kind->name, print, name, h->file);
+		return err_set(
+			err, ERR_CONNECT,
+			"%s: its host key is not the known one: it shows %s %s. Somebody may be listening in "
+			"between. If the node was set up anew, remove the old key: ssh-keygen -R '%s' -f %s",
+			t->host, kind->name, print, name, h->file);
 	default:
 		return err_set(err, ERR_CONNECT,
 			       "%s: its host key is unknown: %s %s. Compare it on that node (ssh-keygen -lf "

@@ -11,7 +11,8 @@
 struct ssh_hosts;
 
 /* Reads the files there are. ERR_CONNECT when the one asked for by name cannot be read. */
-int ssh_hosts_read(LIBSSH2_SESSION *session, const struct ssh_target *target, struct ssh_hosts **ret, struct err *err);
+int ssh_hosts_read(LIBSSH2_SESSION *session, const struct ssh_target *target, struct ssh_hosts **ret,
+		   struct err *err);
 void ssh_hosts_free(struct ssh_hosts *h);
 /* Before the handshake: has the far side show a key of a kind that is known of it, if there is one. */
 void ssh_hosts_prefer(struct ssh_hosts *h);

@@ -27,7 +27,8 @@ static int ssh_end_fd(void *arg)
 
 static short ssh_end_events(void *arg, bool want_write)
 {
-	/* libssh2 says POLLOUT when the socket is full; else it waits for the far side to open its window: POLLIN */
+	/* libssh2 says POLLOUT when the socket is full; else it waits for the far side to open its window:
+	 * POLLIN */
 	return ssh_poll_events(arg);
 }
 
@@ -50,8 +51,8 @@ static void ssh_end_close(void *arg)
 
 struct transport transport_ssh(struct ssh *s)
 {
-	return (struct transport){s,		  ssh_end_read, ssh_end_write, ssh_end_fd,
-				  ssh_end_events, ssh_end_why,  ssh_end_close};
+	return (struct transport){s,	       ssh_end_read, ssh_end_write, ssh_end_fd, ssh_end_events,
+				  ssh_end_why, ssh_end_close};
 }
 
 /* --- a socket --- */
@@ -88,5 +89,6 @@ static void fd_close(void *arg)
 
 struct transport transport_fd(int fd)
 {
-	return (struct transport){(void *)(intptr_t)fd, fd_read, fd_write, fd_of, fd_events, fd_why, fd_close};
+	return (struct transport){
+		(void *)(intptr_t)fd, fd_read, fd_write, fd_of, fd_events, fd_why, fd_close};
 }

@@ -113,7 +113,8 @@ static void check_id(const struct ve *ve, struct findings *ret)
 	}
 	ve_path_private(ve, path);
 	if (!access(path, F_OK))
-		findings_add(ret, "id", "it belongs to no VE: remove it", "there is a private area %s already", path);
+		findings_add(ret, "id", "it belongs to no VE: remove it",
+			     "there is a private area %s already", path);
 }
 
 static void check_name(const struct ve *ve, struct findings *ret)
@@ -142,7 +143,7 @@ static void check_addresses(const struct ve *ve, struct findings *ret)
 		findings_add(ret, "address", NULL, "%s", err.msg);
 		return;
 	}
-	vec_each (at, &addrs) {
+	vec_each(at, &addrs) {
 		err_clear(&err);
 		if (ve_net_check_free(ve, *at, false, &err))
 			findings_add(ret, "address", NULL, "%s", err.msg);
@@ -183,12 +184,13 @@ static int check_space(const struct ve_node *node, uint64_t need_bytes, struct f
 	free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
 	if (need_bytes > free_bytes)
 		findings_add(ret, "space", NULL, "the VE has %llu MiB of files, %s has %llu MiB",
-			     (unsigned long long)need_bytes >> 20, node->lib, (unsigned long long)free_bytes >> 20);
+			     (unsigned long long)need_bytes >> 20, node->lib,
+			     (unsigned long long)free_bytes >> 20);
 	return 0;
 }
 
-int verst_ve_room(struct verst *v, const struct verst_ve *ve_there, uint64_t files_bytes, struct verst_findings *ret,
-		  struct err *err)
+int verst_ve_room(struct verst *v, const struct verst_ve *ve_there, uint64_t files_bytes,
+		  struct verst_findings *ret, struct err *err)
 {
 	struct ve ve = {.node = &v->node, .id = ve_there->id, .lock_fd = -1};
 	struct findings found = {0};
@@ -211,7 +213,8 @@ int verst_ve_room(struct verst *v, const struct verst_ve *ve_there, uint64_t fil
 	ret->nr = found.list.nr;
 	ret->at = mem_realloc_array(NULL, found.list.nr, sizeof(*ret->at));
 	for (size_t i = 0; i < found.list.nr; i++)
-		ret->at[i] = (struct verst_finding){found.list.at[i].where, found.list.at[i].what, found.list.at[i].hint};
+		ret->at[i] = (struct verst_finding){found.list.at[i].where, found.list.at[i].what,
+						    found.list.at[i].hint};
 	vec_free(&found.list);
 	return 0;
 }
@@ -270,7 +273,8 @@ static int lock_bare(struct ve_node *node, unsigned id, struct ve *ret, struct e
 	}
 }
 
-/* Its end is not the network's business: with this no FIN and no RST leaves. Best effort: what has no tasks has no sockets. */
+/* Its end is not the network's business: with this no FIN and no RST leaves. Best effort: what has no tasks
+ * has no sockets. */
 static struct netlock *silence(const struct ve *ve)
 {
 	struct err ignored = ERR_INIT;
@@ -355,7 +359,8 @@ static int let_run(const struct ve *ve, struct err *err)
 		return 0;
 	if (ve_run_open(ve, &run, err))
 		return -1;
-	/* the lease of the one that died is taken over, and ended in good order: the network is unlocked with it */
+	/* the lease of the one that died is taken over, and ended in good order: the network is unlocked with
+	 * it */
 	r = ve_lease_take(ve, VE_LEASE_COMMIT, false, &lease, err);
 	if (!r) {
 		r = ve_thaw(&run, err);

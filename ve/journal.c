@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * One small text file per VE, KEY=VALUE lines, replaced as a whole (new file, fsync, rename, fsync of the directory).
- * Transitions hold a lock, so that a commit and a "what became of it" cannot both win.
+ * One small text file per VE, KEY=VALUE lines, replaced as a whole (new file, fsync, rename, fsync of the
+ * directory). Transitions hold a lock, so that a commit and a "what became of it" cannot both win.
  */
 #include "ve/journal.h"
 
@@ -36,7 +36,8 @@ static bool migration_valid(const char *text)
 	return strlen(text) == 32 && strspn(text, "0123456789abcdef") == 32;
 }
 
-static int outcome_path(const struct ve_node *node, const char *migration, char ret[static PATH_MAX], struct err *err)
+static int outcome_path(const struct ve_node *node, const char *migration, char ret[static PATH_MAX],
+			struct err *err)
 {
 	/* comes from the wire: no other character gets near a path */
 	if (!migration_valid(migration))
@@ -169,14 +170,17 @@ int ve_journal_read(const struct ve_node *node, unsigned id, struct verst_journa
 	if (parse((char *)text.at, &j)) {
 		buf_free(&text);
 		verst_journal_free(&j);
-		return err_set(err, ERR_DOUBT, "%s cannot be read; what became of VE %u has to be found out by hand", path, id);
+		return err_set(err, ERR_DOUBT,
+			       "%s cannot be read; what became of VE %u has to be found out by hand", path,
+			       id);
 	}
 	buf_free(&text);
 	*ret = j;
 	return 0;
 }
 
-/* A commit that is still in the id's journal becomes a remembered outcome: another migration of the VE begins. */
+/* A commit that is still in the id's journal becomes a remembered outcome: another migration of the VE
+ * begins. */
 static int settle_unlocked(const struct ve_node *node, unsigned id, const char *migration, struct err *err)
 {
 	char from[PATH_MAX], to[PATH_MAX], dir[PATH_MAX];
@@ -222,7 +226,8 @@ int ve_journal_write(const struct ve_node *node, const struct verst_journal *j, 
 	if (old.state != VERST_JOURNAL_NONE && strcmp(old.migration, j->migration))
 		ret = old.state == VERST_JOURNAL_COMMITTED
 			      ? settle_unlocked(node, j->id, old.migration, err)
-			      : err_set(err, ERR_LOCKED, "another migration of VE %u goes on, or was left", j->id);
+			      : err_set(err, ERR_LOCKED, "another migration of VE %u goes on, or was left",
+					j->id);
 	verst_journal_free(&old);
 	return ret ? -1 : write_unlocked(node, j, err);
 }
@@ -274,8 +279,8 @@ size_t ve_journal_list(const struct ve_node *node, unsigned *ret_ids, size_t max
 
 /* --- transitions --- */
 
-static int step_unlocked(const struct ve_node *node, unsigned id, const char *migration, enum verst_journal_state from,
-			 enum verst_journal_state to, struct err *err)
+static int step_unlocked(const struct ve_node *node, unsigned id, const char *migration,
+			 enum verst_journal_state from, enum verst_journal_state to, struct err *err)
 {
 	struct verst_journal j;
 	int ret;
@@ -284,7 +289,8 @@ static int step_unlocked(const struct ve_node *node, unsigned id, const char *mi
 		return -1;
 	if (j.state != from || strcmp(j.migration, migration)) {
 		err_set(err, ERR_PROTOCOL, "VE %u: its migration is %s, not %s", id,
-			strcmp(j.migration, migration) ? "another one" : state_names[j.state], state_names[from]);
+			strcmp(j.migration, migration) ? "another one" : state_names[j.state],
+			state_names[from]);
 		verst_journal_free(&j);
 		return -1;
 	}
@@ -294,8 +300,8 @@ static int step_unlocked(const struct ve_node *node, unsigned id, const char *mi
 	return ret;
 }
 
-int ve_journal_step(const struct ve_node *node, unsigned id, const char *migration, enum verst_journal_state from,
-		    enum verst_journal_state to, struct err *err)
+int ve_journal_step(const struct ve_node *node, unsigned id, const char *migration,
+		    enum verst_journal_state from, enum verst_journal_state to, struct err *err)
 {
 	_fd_ int held = -1;
 
@@ -318,8 +324,8 @@ int ve_journal_settle(const struct ve_node *node, unsigned id, struct err *err)
 	return ret;
 }
 
-int ve_journal_resolve(const struct ve_node *node, unsigned id, const char *migration, enum verst_journal_state *ret,
-		       struct err *err)
+int ve_journal_resolve(const struct ve_node *node, unsigned id, const char *migration,
+		       enum verst_journal_state *ret, struct err *err)
 {
 	char path[PATH_MAX];
 	struct verst_journal j;
@@ -371,18 +377,22 @@ int ve_journal_may_boot(const struct ve_node *node, unsigned id, bool incoming, 
 		return -1;
 	switch (j.state) {
 	case VERST_JOURNAL_DOUBT:
-		ret = err_set(err, ERR_DOUBT, "VE %u may have moved to %s: verst recover %u asks that node", id, j.host, id);
+		ret = err_set(err, ERR_DOUBT, "VE %u may have moved to %s: verst recover %u asks that node",
+			      id, j.host, id);
 		break;
 	case VERST_JOURNAL_MOVED:
-		ret = err_set(err, ERR_DOUBT, "VE %u has moved to %s: verst recover %u removes what is left here", id,
-			      j.host, id);
+		ret = err_set(err, ERR_DOUBT,
+			      "VE %u has moved to %s: verst recover %u removes what is left here", id, j.host,
+			      id);
 		break;
 	case VERST_JOURNAL_RECEIVING:
 		if (!incoming)
-			ret = err_set(err, ERR_DOUBT, "VE %u is only half here: a migration to this node did not end", id);
+			ret = err_set(err, ERR_DOUBT,
+				      "VE %u is only half here: a migration to this node did not end", id);
 		break;
 	case VERST_JOURNAL_ABORTED:
-		ret = err_set(err, ERR_DOUBT, "VE %u is only half here: its migration to this node was given up", id);
+		ret = err_set(err, ERR_DOUBT,
+			      "VE %u is only half here: its migration to this node was given up", id);
 		break;
 	case VERST_JOURNAL_COMMITTED:
 	case VERST_JOURNAL_NONE:

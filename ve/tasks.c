@@ -112,7 +112,8 @@ static void visit_task(pid_t pid, void *arg)
 		visit_mapping(arg, line);
 }
 
-int tasks_shared_files(const struct ve *ve, void (*fn)(void *arg, const char *path), void *arg, struct err *err)
+int tasks_shared_files(const struct ve *ve, void (*fn)(void *arg, const char *path), void *arg,
+		       struct err *err)
 {
 	struct visit v = {fn, arg};
 	struct ve_run run;

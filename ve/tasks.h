@@ -8,6 +8,7 @@
 /* What they have resident, together; pages that several share count for each. 0 if it is not running. */
 uint64_t tasks_memory_bytes(const struct ve *ve);
 /* Files they have mapped shared and writable: paths of the VE's root without the leading slash. */
-int tasks_shared_files(const struct ve *ve, void (*fn)(void *arg, const char *path), void *arg, struct err *err);
+int tasks_shared_files(const struct ve *ve, void (*fn)(void *arg, const char *path), void *arg,
+		       struct err *err);
 
 #endif

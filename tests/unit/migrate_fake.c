@@ -65,7 +65,8 @@ static int no_node_findings(struct verst *v, struct verst_findings *ret, struct 
 	return 0;
 }
 
-static int no_shared_files(struct verst *v, unsigned id, void (*fn)(void *arg, const char *path), void *arg, struct err *err)
+static int no_shared_files(struct verst *v, unsigned id, void (*fn)(void *arg, const char *path), void *arg,
+			   struct err *err)
 {
 	return 0;
 }
@@ -75,8 +76,8 @@ static int fake_commit_prepare(struct verst *v, unsigned id, struct err *err)
 	return 0;
 }
 
-static int fake_room(struct verst *v, const struct verst_ve *ve, uint64_t files_bytes, struct verst_findings *ret,
-		     struct err *err)
+static int fake_room(struct verst *v, const struct verst_ve *ve, uint64_t files_bytes,
+		     struct verst_findings *ret, struct err *err)
 {
 	if (v->shared->node[v->nr].life == FAKE_NONE && !v->shared->node[v->nr].adopted)
 		return 0;
@@ -127,8 +128,9 @@ static int say(int fd, const char *text, struct err *err)
 	return io_write_full(fd, text, strlen(text), err);
 }
 
-static int fake_dump_open(struct verst *v, const char *id_or_name, int out_fd, const struct verst_dump_opts *opts,
-			  struct verst_dump **ret, struct verst_findings *ret_findings, struct err *err)
+static int fake_dump_open(struct verst *v, const char *id_or_name, int out_fd,
+			  const struct verst_dump_opts *opts, struct verst_dump **ret,
+			  struct verst_findings *ret_findings, struct err *err)
 {
 	struct verst_dump *d = mem_new(struct verst_dump);
 
@@ -147,7 +149,8 @@ static int fake_dump_round(struct verst_dump *d, struct verst_round *ret, struct
 	if (say(d->out_fd, "T", err) || io_write_full(d->out_fd, pages, sizeof(pages), err))
 		return -1;
 	d->round++;
-	*ret = (struct verst_round){.number = d->round, .sent_pages = 1000, .stream_bytes = sizeof(pages), .dirty_pages = 1};
+	*ret = (struct verst_round){
+		.number = d->round, .sent_pages = 1000, .stream_bytes = sizeof(pages), .dirty_pages = 1};
 	return 0;
 }
 
@@ -197,8 +200,8 @@ static int fake_dump_kill(struct verst_dump *d, struct err *err)
 
 /* --- restore --- */
 
-static int fake_restore_open(struct verst *v, int in_fd, const struct verst_restore_opts *opts, struct verst_restore **ret,
-			     struct err *err)
+static int fake_restore_open(struct verst *v, int in_fd, const struct verst_restore_opts *opts,
+			     struct verst_restore **ret, struct err *err)
 {
 	struct verst_restore *r = mem_new(struct verst_restore);
 	char upper[PATH_MAX];
@@ -223,7 +226,8 @@ static int fake_restore_run(struct verst_restore *r, struct err *err)
 			r->v->shared->served++;
 		}
 		/* objects name files: what changed must have been applied by then */
-		if (c == 'O' && faccessat(r->root_fd, "frozen", F_OK, 0) && !faccessat(r->root_fd, "expects-frozen", F_OK, 0))
+		if (c == 'O' && faccessat(r->root_fd, "frozen", F_OK, 0) &&
+		    !faccessat(r->root_fd, "expects-frozen", F_OK, 0))
 			return err_set(err, ERR_RESTORE, "the changed file is not there yet");
 		last = c;
 	}
@@ -284,7 +288,8 @@ static int j_settle(struct verst *v, unsigned id, struct err *err)
 	return ve_journal_settle(&v->node, id, err);
 }
 
-static int j_resolve(struct verst *v, unsigned id, const char *migration, enum verst_journal_state *ret, struct err *err)
+static int j_resolve(struct verst *v, unsigned id, const char *migration, enum verst_journal_state *ret,
+		     struct err *err)
 {
 	return ve_journal_resolve(&v->node, id, migration, ret, err);
 }
@@ -355,7 +360,8 @@ pid_t fake_agent(struct fake *f, int *ret_fd)
 	return pid;
 }
 
-static int fake_open(void *arg, const struct verst_migrate_opts *opts, int timeout_ms, struct pump **ret, struct err *err)
+static int fake_open(void *arg, const struct verst_migrate_opts *opts, int timeout_ms, struct pump **ret,
+		     struct err *err)
 {
 	struct fake *f = arg;
 	struct pump *p;
@@ -373,8 +379,8 @@ static int fake_open(void *arg, const struct verst_migrate_opts *opts, int timeo
 	return 0;
 }
 
-static int fake_ask(void *arg, const struct verst_migrate_opts *opts, const char *migration, unsigned ve, int timeout_ms,
-		    bool *ret_committed, struct err *err)
+static int fake_ask(void *arg, const struct verst_migrate_opts *opts, const char *migration, unsigned ve,
+		    int timeout_ms, bool *ret_committed, struct err *err)
 {
 	struct pump_frame f;
 	struct buf b = {0};
@@ -460,5 +466,6 @@ void fake_processes_died(struct fake *f)
 		f->shared->node[0].life = FAKE_RUNNING;
 	/* the restore lease: killed, unless the journal says committed */
 	if (f->shared->node[1].life == FAKE_FROZEN)
-		f->shared->node[1].life = ve_journal_committed(&f->v[1].node, FAKE_VE) ? FAKE_RUNNING : FAKE_NONE;
+		f->shared->node[1].life =
+			ve_journal_committed(&f->v[1].node, FAKE_VE) ? FAKE_RUNNING : FAKE_NONE;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Two imitated nodes: engines that move a few bytes and note in shared memory where "the VE" runs, so that the order of
- * steps, the journals and the commit can be tried with any of the processes killed anywhere.
+ * Two imitated nodes: engines that move a few bytes and note in shared memory where "the VE" runs, so that
+ * the order of steps, the journals and the commit can be tried with any of the processes killed anywhere.
  */
 #ifndef VERST_TESTS_MIGRATE_FAKE_H
 #define VERST_TESTS_MIGRATE_FAKE_H

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Changed files, from one directory to another: what filesend says, fileapply does, and hostile words have no effect. */
+/* Changed files, from one directory to another: what filesend says, fileapply does, and hostile words have no
+ * effect. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -85,11 +86,12 @@ static void changes(struct pair *p)
 	cr_assert_eq(filesend_changes(&p->send, &err), 0, "%s", err.msg);
 }
 
-/* rsync would have nothing to do: content, owners, modes, times, links, attributes. It rounds nothing with --modify-window. */
+/* rsync would have nothing to do: content, owners, modes, times, links, attributes. It rounds nothing with
+ * --modify-window. */
 static void expect_same(struct pair *p)
 {
-	run("rsync -aHAXnic --modify-window=-1 --delete %s/ %s/ >%s/diff && cat %s/diff && test ! -s %s/diff", p->from, p->to,
-	    p->dir, p->dir, p->dir);
+	run("rsync -aHAXnic --modify-window=-1 --delete %s/ %s/ >%s/diff && cat %s/diff && test ! -s %s/diff",
+	    p->from, p->to, p->dir, p->dir, p->dir);
 }
 
 static void finish(struct pair *p)
@@ -119,15 +121,20 @@ Test(migrate_files, all_kinds_of_changes)
 	struct pair p;
 
 	begin(&p);
-	run("cd %s && mkdir -p a/b gone/deep dir2file && echo x >a/b/c && echo y >gone/deep/f && echo 1 >file2dir && "
-	    "ln -s old link && echo keep >keep && echo mode >mode && echo h >h1 && ln h1 h2 && echo t >dir2file/t",
+	run("cd %s && mkdir -p a/b gone/deep dir2file && echo x >a/b/c && echo y >gone/deep/f && echo 1 "
+	    ">file2dir && "
+	    "ln -s old link && echo keep >keep && echo mode >mode && echo h >h1 && ln h1 h2 && echo t "
+	    ">dir2file/t",
 	    p.from);
 	copy(&p);
-	run("cd %s && echo xx >>a/b/c && rm -r gone && rm -r dir2file && echo now >dir2file && rm file2dir && "
-	    "mkdir file2dir && echo in >file2dir/in && ln -sfn new link && chmod 4711 mode && chown 5:6 mode && "
+	run("cd %s && echo xx >>a/b/c && rm -r gone && rm -r dir2file && echo now >dir2file && rm file2dir "
+	    "&& "
+	    "mkdir file2dir && echo in >file2dir/in && ln -sfn new link && chmod 4711 mode && chown 5:6 mode "
+	    "&& "
 	    "ln h1 h3 && echo hh >>h2 && mkdir -m 1777 tmp && mkfifo -m 600 tmp/fifo && mv a/b a/moved && "
 	    "touch -d '2001-02-03 04:05:06.789' keep && mknod tmp/null c 1 3 && touch empty && "
-	    "echo spaces >'with  blanks' && printf 'n' >\"$(printf 'new\\nline')\" && rm \"$(printf 'new\\nline')\"",
+	    "echo spaces >'with  blanks' && printf 'n' >\"$(printf 'new\\nline')\" && rm \"$(printf "
+	    "'new\\nline')\"",
 	    p.from);
 	changes(&p);
 	expect_same(&p);
@@ -175,7 +182,8 @@ Test(migrate_files, holes_stay_holes)
 
 	begin(&p);
 	copy(&p);
-	run("cd %s && truncate -s 1G sparse && printf data | dd of=sparse bs=1 seek=500000000 conv=notrunc status=none",
+	run("cd %s && truncate -s 1G sparse && printf data | dd of=sparse bs=1 seek=500000000 conv=notrunc "
+	    "status=none",
 	    p.from);
 	changes(&p);
 	sprintf(path, "%s/sparse", p.to);
@@ -196,7 +204,8 @@ Test(migrate_files, of_a_known_file_only_changed_blocks_go)
 	changes(&p);
 	rest();
 	p.data_bytes = 0;
-	run("cd %s && printf x | dd of=db bs=1 seek=7000000 conv=notrunc status=none && echo tail >>db", p.from);
+	run("cd %s && printf x | dd of=db bs=1 seek=7000000 conv=notrunc status=none && echo tail >>db",
+	    p.from);
 	changes(&p);
 	cr_assert_leq(p.data_bytes, 3u * 65536);
 	expect_same(&p);
@@ -226,7 +235,8 @@ Test(migrate_files, a_write_within_the_tick_is_not_missed)
 		_fd_ int fd = open(path, O_WRONLY | O_CREAT, 0644);
 		struct timespec same[2] = {{1, 0}, {1, 0}};
 
-		/* same size, and the times set back: only the time of the change tells, and that is the tick's */
+		/* same size, and the times set back: only the time of the change tells, and that is the
+		 * tick's */
 		cr_assert_eq(pwrite(fd, &i, sizeof(i), 0), sizeof(i));
 		futimens(fd, same);
 		changes(&p);
@@ -244,7 +254,8 @@ Test(migrate_files, forced_files_are_compared_by_content)
 	begin(&p);
 	run("cd %s && echo aaaa >f", p.from);
 	copy(&p);
-	/* what a store through a mapping on tmpfs looks like: nothing but the content differs. Done at the far side here. */
+	/* what a store through a mapping on tmpfs looks like: nothing but the content differs. Done at the
+	 * far side here. */
 	sprintf(path, "%s/f", p.to);
 	cr_assert_eq(stat(path, &st), 0);
 	run("cd %s && printf bbbb | dd of=f conv=notrunc status=none", p.to);
@@ -296,8 +307,10 @@ Test(migrate_files, converges_under_fire, .timeout = 60)
 		char command[3000];
 
 		sprintf(command,
-			"cd %s && i=0; while :; do i=$((i+1)); n=$((i%%7)); mkdir -p d$n/e; echo $i >d$n/f$((i%%11)); "
-			"ln -f d$n/f$((i%%11)) d$n/e/l 2>/dev/null; mv -T d$n m$((i%%3)) 2>/dev/null; rm -rf d$(((i+3)%%7)); "
+			"cd %s && i=0; while :; do i=$((i+1)); n=$((i%%7)); mkdir -p d$n/e; echo $i "
+			">d$n/f$((i%%11)); "
+			"ln -f d$n/f$((i%%11)) d$n/e/l 2>/dev/null; mv -T d$n m$((i%%3)) 2>/dev/null; rm -rf "
+			"d$(((i+3)%%7)); "
 			"ln -sfn $i s; head -c 400000 /dev/urandom >big$n; done",
 			p.from);
 		setpgid(0, 0);
@@ -333,15 +346,18 @@ static int op_of_path(struct pair *p, enum fileop op, const char *path, size_t m
 
 Test(migrate_files, no_way_out_of_the_root)
 {
-	static const char *const bad[] = {"..", "../x", "a/../../x", "/etc/x", "a//x", "a/./x", ".", "a/", "out/x", "out/../x"};
+	static const char *const bad[] = {"..",	   "../x", "a/../../x", "/etc/x", "a//x",
+					  "a/./x", ".",	   "a/",	"out/x",  "out/../x"};
 	static const uint8_t open_new[9] = {FILEOP_OPEN_NEW};
 	struct pair p;
 
 	begin(&p);
 	copy(&p);
-	run("mkdir %s/victim && echo v >%s/victim/v && ln -s ../victim %s/out && mkdir %s/a", p.dir, p.dir, p.to, p.to);
+	run("mkdir %s/victim && echo v >%s/victim/v && ln -s ../victim %s/out && mkdir %s/a", p.dir, p.dir,
+	    p.to, p.to);
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
-		/* where nothing is there to be removed, it may be said to be removed: what counts is the victim */
+		/* where nothing is there to be removed, it may be said to be removed: what counts is the
+		 * victim */
 		op_of_path(&p, FILEOP_REMOVE, bad[i], 0, NULL);
 		cr_assert_neq(op_of_path(&p, FILEOP_OPEN, bad[i], 9, open_new), 0, "%s", bad[i]);
 		cr_assert_neq(op_of_path(&p, FILEOP_DIR, bad[i], 1, "\1"), 0, "%s", bad[i]);
@@ -388,9 +404,11 @@ Test(migrate_rsync, progress_lines)
 	uint64_t bytes, rate;
 	unsigned percent;
 
-	cr_assert(rsync_parse_progress("    104,857,600  42%   97.10MB/s    0:00:01 (xfr#1, to-chk=0/2)", &bytes, &percent, &rate));
+	cr_assert(rsync_parse_progress("    104,857,600  42%   97.10MB/s    0:00:01 (xfr#1, to-chk=0/2)",
+				       &bytes, &percent, &rate));
 	cr_assert(bytes == 104857600 && percent == 42 && rate > 97000000 && rate < 103000000);
-	cr_assert(rsync_parse_progress("              0   0%    0.00kB/s    0:00:00", &bytes, &percent, &rate));
+	cr_assert(
+		rsync_parse_progress("              0   0%    0.00kB/s    0:00:00", &bytes, &percent, &rate));
 	cr_assert_not(rsync_parse_progress("sending incremental file list", &bytes, &percent, &rate));
 	cr_assert_not(rsync_parse_progress("", &bytes, &percent, &rate));
 	cr_assert_not(rsync_parse_progress("12 of 13", &bytes, &percent, &rate));

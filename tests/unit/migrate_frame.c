@@ -241,7 +241,8 @@ Test(migrate_msg, an_error_cannot_be_a_success)
 
 Test(migrate_msg, far_texts_cannot_steer_a_terminal)
 {
-	struct err evil = {.code = ERR_RESTORE, .msg = "\033[2Jall is well"}, theirs = ERR_INIT, err = ERR_INIT;
+	struct err evil = {.code = ERR_RESTORE, .msg = "\033[2Jall is well"}, theirs = ERR_INIT,
+		   err = ERR_INIT;
 	struct buf b = {0};
 
 	msg_put_error(&b, &evil);
@@ -250,7 +251,8 @@ Test(migrate_msg, far_texts_cannot_steer_a_terminal)
 	buf_free(&b);
 }
 
-/* What the agent takes in which state: the commit needs a complete VE, and nothing comes after it but FORGET. */
+/* What the agent takes in which state: the commit needs a complete VE, and nothing comes after it but FORGET.
+ */
 Test(migrate_states, order)
 {
 	for (unsigned type = 0; type < FRAME_TYPE_END + 2u; type++) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Whole migrations between two imitated nodes: with everything well, and with either side failing or killed anywhere. */
+/* Whole migrations between two imitated nodes: with everything well, and with either side failing or killed
+ * anywhere. */
 #include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -69,11 +70,14 @@ static int where(struct fake *f, const char *when)
 {
 	enum fake_life here = f->shared->node[0].life, there = f->shared->node[1].life;
 
-	cr_assert((here == FAKE_RUNNING) ^ (there == FAKE_RUNNING), "%s: here %d, there %d", when, here, there);
+	cr_assert((here == FAKE_RUNNING) ^ (there == FAKE_RUNNING), "%s: here %d, there %d", when, here,
+		  there);
 	cr_assert(here == FAKE_RUNNING || here == FAKE_NONE, "%s: here %d", when, here);
 	cr_assert(there == FAKE_RUNNING || there == FAKE_NONE, "%s: there %d", when, there);
-	cr_assert_eq(exists(f, 0, "private/%u", FAKE_VE), here == FAKE_RUNNING, "%s: private area here", when);
-	cr_assert_eq(exists(f, 1, "private/%u", FAKE_VE), there == FAKE_RUNNING, "%s: private area there", when);
+	cr_assert_eq(exists(f, 0, "private/%u", FAKE_VE), here == FAKE_RUNNING, "%s: private area here",
+		     when);
+	cr_assert_eq(exists(f, 1, "private/%u", FAKE_VE), there == FAKE_RUNNING, "%s: private area there",
+		     when);
 	cr_assert_not(exists(f, 0, "journal/%u", FAKE_VE), "%s: journal here", when);
 	cr_assert_not(exists(f, 1, "journal/%u", FAKE_VE), "%s: journal there", when);
 	return here == FAKE_RUNNING ? 0 : 1;
@@ -123,7 +127,8 @@ Test(migrate_session, last_files_come_before_the_objects, .timeout = 30)
 	engine.dump_freeze = freeze_with_a_new_file;
 	means = fake_means(&f);
 	means.engine = &engine;
-	cr_assert_eq(source_migrate(&means, &f.v[0], "fake", &plain, NULL, NULL, &stats, &found, &err), 0, "%s", err.msg);
+	cr_assert_eq(source_migrate(&means, &f.v[0], "fake", &plain, NULL, NULL, &stats, &found, &err), 0,
+		     "%s", err.msg);
 	cr_assert_eq(where(&f, "moved"), 1);
 	cr_assert(exists(&f, 1, "private/%u/upper/frozen", FAKE_VE));
 	verst_findings_free(&found);
@@ -142,7 +147,8 @@ Test(migrate_session, dry_run_changes_nothing, .timeout = 30)
 	fake_begin(&f);
 	means = fake_means(&f);
 	opts.dry_run = true;
-	cr_assert_eq(source_migrate(&means, &f.v[0], "fake", &opts, NULL, NULL, &stats, &found, &err), 0, "%s", err.msg);
+	cr_assert_eq(source_migrate(&means, &f.v[0], "fake", &opts, NULL, NULL, &stats, &found, &err), 0,
+		     "%s", err.msg);
 	cr_assert_eq(found.nr, 0);
 	cr_assert_eq(where(&f, "dry run"), 0);
 	/* and every obstacle of the far side is told */
@@ -158,12 +164,13 @@ Test(migrate_session, dry_run_changes_nothing, .timeout = 30)
 /* --- failing and dying --- */
 
 static const char *const source_points[] = {
-	"migrate-hello",	"migrate-preflight",	 "migrate-files",	"migrate-round",	"migrate-frozen",
-	"migrate-ready",	"migrate-commit-begin", "migrate-before-commit", "migrate-commit-sent", "migrate-before-drop",
+	"migrate-hello",       "migrate-preflight",   "migrate-files",	      "migrate-round",
+	"migrate-frozen",      "migrate-ready",	      "migrate-commit-begin", "migrate-before-commit",
+	"migrate-commit-sent", "migrate-before-drop",
 };
 static const char *const agent_points[] = {
-	"agent-preflight", "agent-prepare",   "agent-prepared",	 "agent-restore-begin", "agent-file", "agent-ready",
-	"agent-commit",	   "agent-committed", "agent-thawed",
+	"agent-preflight", "agent-prepare", "agent-prepared",  "agent-restore-begin", "agent-file",
+	"agent-ready",	   "agent-commit",  "agent-committed", "agent-thawed",
 };
 
 static void recover_all(struct fake *f, const char *when)
@@ -174,7 +181,8 @@ static void recover_all(struct fake *f, const char *when)
 		struct err err = ERR_INIT;
 		char *what = NULL;
 
-		cr_assert_eq(recover_ve(&means, &f->v[node], FAKE_VE, VERST_RECOVER_ASK, &what, &err), 0, "%s: %s", when, err.msg);
+		cr_assert_eq(recover_ve(&means, &f->v[node], FAKE_VE, VERST_RECOVER_ASK, &what, &err), 0,
+			     "%s: %s", when, err.msg);
 		free(what);
 	}
 }
@@ -250,7 +258,8 @@ Test(migrate_faults, agent_is_killed, .timeout = 120)
 }
 
 /* The far side gone for good in the commit: frozen, in doubt, and only a person's word ends it. */
-static int open_once(void *arg, const struct verst_migrate_opts *opts, int timeout_ms, struct pump **ret, struct err *err)
+static int open_once(void *arg, const struct verst_migrate_opts *opts, int timeout_ms, struct pump **ret,
+		     struct err *err)
 {
 	struct fake *f = arg;
 	struct source_means means = fake_means(f);
@@ -284,7 +293,8 @@ Test(migrate_faults, doubt_stays_until_it_is_resolved, .timeout = 60)
 	cr_assert_eq(f.shared->node[0].life, FAKE_FROZEN_FOR_GOOD);
 	err_clear(&err);
 	cr_assert_eq(ve_journal_read(&f.v[0].node, FAKE_VE, &j, &err), 0);
-	cr_assert(j.state == VERST_JOURNAL_DOUBT && !strcmp(j.host, "node2") && !strcmp(j.user, "root") && j.port == 22);
+	cr_assert(j.state == VERST_JOURNAL_DOUBT && !strcmp(j.host, "node2") && !strcmp(j.user, "root") &&
+		  j.port == 22);
 	verst_journal_free(&j);
 	/* the link is back: it was committed there */
 	f.no_agent = false;
@@ -308,7 +318,9 @@ Test(migrate_faults, a_late_question_gets_the_old_answer, .timeout = 60)
 	fake_begin(&f);
 	strcpy(j.migration, m);
 	cr_assert_eq(ve_journal_write(&f.v[1].node, &j, &err), 0);
-	cr_assert_eq(ve_journal_step(&f.v[1].node, FAKE_VE, m, VERST_JOURNAL_RECEIVING, VERST_JOURNAL_COMMITTED, &err), 0);
+	cr_assert_eq(ve_journal_step(&f.v[1].node, FAKE_VE, m, VERST_JOURNAL_RECEIVING,
+				     VERST_JOURNAL_COMMITTED, &err),
+		     0);
 	cr_assert_eq(ve_journal_settle(&f.v[1].node, FAKE_VE, &err), 0, "%s", err.msg);
 	strcpy(j.migration, other);
 	j.state = VERST_JOURNAL_RECEIVING;
@@ -319,12 +331,18 @@ Test(migrate_faults, a_late_question_gets_the_old_answer, .timeout = 60)
 	/* a question about an unfinished one ends it: a COMMIT that comes after it is refused */
 	cr_assert_eq(ve_journal_resolve(&f.v[1].node, FAKE_VE, other, &state, &err), 0);
 	cr_assert_eq(state, VERST_JOURNAL_ABORTED);
-	cr_assert_lt(ve_journal_step(&f.v[1].node, FAKE_VE, other, VERST_JOURNAL_RECEIVING, VERST_JOURNAL_COMMITTED, &err), 0);
+	cr_assert_lt(ve_journal_step(&f.v[1].node, FAKE_VE, other, VERST_JOURNAL_RECEIVING,
+				     VERST_JOURNAL_COMMITTED, &err),
+		     0);
 	cr_assert_lt(ve_journal_may_boot(&f.v[1].node, FAKE_VE, true, &err), 0);
 	/* one that was never heard of did not commit */
-	cr_assert_eq(ve_journal_resolve(&f.v[1].node, FAKE_VE, "aa0102030405060708090a0b0c0d0e0f", &state, &err), 0);
+	cr_assert_eq(
+		ve_journal_resolve(&f.v[1].node, FAKE_VE, "aa0102030405060708090a0b0c0d0e0f", &state, &err),
+		0);
 	cr_assert_eq(state, VERST_JOURNAL_ABORTED);
-	cr_assert_lt(ve_journal_resolve(&f.v[1].node, FAKE_VE, "../../../../../../etc/passwd0000", &state, &err), 0);
+	cr_assert_lt(
+		ve_journal_resolve(&f.v[1].node, FAKE_VE, "../../../../../../etc/passwd0000", &state, &err),
+		0);
 	fake_end(&f);
 }
 
@@ -349,7 +367,12 @@ static struct buf conversation(void)
 					 .conf = (char *)"",
 					 .template_name = (char *)"",
 					 .template_digest = (char *)""}};
-	struct msg_hello hello = {MSG_PROTOCOL, MSG_PROTOCOL, (char *)"1", NULL, (char *)"k", (char *)"evil",
+	struct msg_hello hello = {MSG_PROTOCOL,
+				  MSG_PROTOCOL,
+				  (char *)"1",
+				  NULL,
+				  (char *)"k",
+				  (char *)"evil",
 				  (uint32_t)sysconf(_SC_PAGESIZE)};
 	struct buf out = {0}, b = {0};
 	uint32_t seq = 0;
@@ -409,8 +432,8 @@ Test(migrate_agent, garbage_leaves_nothing, .timeout = 120)
 		if (i % 2)
 			b.at[(size_t)rand_r(&seed) % b.len_bytes] ^= (uint8_t)(1 + rand_r(&seed) % 255);
 		else
-			frame_put(&b, (enum frame_type)(1 + rand_r(&seed) % (FRAME_TYPE_END - 1)), (uint32_t)rand_r(&seed) % 6,
-				  sound.at, (size_t)rand_r(&seed) % 30);
+			frame_put(&b, (enum frame_type)(1 + rand_r(&seed) % (FRAME_TYPE_END - 1)),
+				  (uint32_t)rand_r(&seed) % 6, sound.at, (size_t)rand_r(&seed) % 30);
 		sprintf(when, "garbage %d", i);
 		agent = fake_agent(&f, &fd);
 		send(fd, b.at, b.len_bytes, MSG_NOSIGNAL);
@@ -445,7 +468,8 @@ Test(migrate_agent, never_removes_a_ve_it_did_not_make, .timeout = 30)
 }
 
 /* An agent that answers nonsense: a clear error, and the VE runs on. */
-static int open_liar(void *arg, const struct verst_migrate_opts *opts, int timeout_ms, struct pump **ret, struct err *err)
+static int open_liar(void *arg, const struct verst_migrate_opts *opts, int timeout_ms, struct pump **ret,
+		     struct err *err)
 {
 	int ends[2];
 	struct pump *p;
