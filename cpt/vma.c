@@ -55,7 +55,7 @@ const char *cpt_vma_obstacle(const struct cpt *c, const struct map *m, const cha
 	*ret_hint = NULL;
 	if (cpt_map_is_special(m))
 		return NULL;
-	if (starts(m->path, "/SYSV") && is_shm(c, m)) {
+	if (starts(m->path, "/SYSV") && m->dev == c->mm->shm_dev) { /* its inode is its id, perhaps 0 (ipc/shm.c) */
 		*ret_hint = "detach it (shmdt), or use POSIX shared memory";
 		return "System V shared memory";
 	}
@@ -75,6 +75,8 @@ const char *cpt_vma_obstacle(const struct cpt *c, const struct map *m, const cha
 		*ret_hint = "detach the tracer";
 		return "probes of a tracer (uprobes)";
 	}
+	if (m->shared && !m->ino)
+		return "shared memory of an unknown kind";
 	return flag_obstacle(m, ret_hint);
 }
 

@@ -4,9 +4,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/ipc.h>
+#include <sys/shm.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "lib/findings.h"
 #include "tests/unit/mm_world.h"
 
 #define PAGES(n) ((uint64_t)(n) * 4096)
@@ -537,4 +540,65 @@ Test(mm_dump, rounds_of_a_busy_tree)
 		world_check(&w, 0);
 		world_end(&w);
 	}
+}
+
+/* A kernel without PAGEMAP_SCAN: no rounds of memory, but the same end. */
+Test(mm_dump, without_scan)
+{
+	struct findings findings = {0};
+	struct world w;
+
+	world_start(&w, false);
+	w.c.findings = &findings;
+	cr_assert_eq(cpt_mm_check(&w.c, &w.err), 0, "%s", w.err.msg);
+	w.c.mm->can_scan = false;
+	world_do(&w, 0, map_kinds, 0);
+	world_fork(&w, 0, 1);
+	world_do(&w, 1, write_page, 40);
+	world_check(&w, 1);
+	world_end(&w);
+	findings_free(&findings);
+}
+
+/* --- obstacles --- */
+
+static uint64_t map_obstacles(uint64_t arg)
+{
+	uint64_t ctx = 0;
+	void *p;
+
+	syscall(SYS_io_setup, 4, &ctx);
+	p = mmap(NULL, PAGES(1), PROT_READ | PROT_WRITE, MAP_SHARED, (int)syscall(SYS_io_uring_setup, 4, &(char[120]){0}), 0);
+	(void)p;
+	shmat(shmget(IPC_PRIVATE, PAGES(1), IPC_CREAT | 0600), NULL, 0);
+	return ctx;
+}
+
+static bool found(const struct findings *f, const char *what)
+{
+	vec_each(x, &f->list)
+		if (strstr(x->what, what))
+			return true;
+	return false;
+}
+
+Test(mm_dump, obstacles)
+{
+	struct findings findings = {0};
+	struct world w;
+
+	world_start(&w, false);
+	w.c.findings = &findings;
+	world_do(&w, 0, map_64, 0);
+	cr_assert_eq(cpt_task_list(&w.c, &w.err), 0);
+	cr_assert_eq(cpt_mm_check(&w.c, &w.err), 0, "%s", w.err.msg);
+	cr_assert_eq(findings.list.nr, 0, "%s", findings.list.nr ? findings.list.at[0].what : "");
+	if (world_do(&w, 0, map_obstacles, 0)) {
+		cr_assert_eq(cpt_mm_check(&w.c, &w.err), 0, "%s", w.err.msg);
+		cr_assert(found(&findings, "io_setup"));
+	}
+	cr_assert_eq(cpt_mm_check(&w.c, &w.err), 0, "%s", w.err.msg);
+	cr_assert(found(&findings, "System V"));
+	world_end(&w);
+	findings_free(&findings);
 }
