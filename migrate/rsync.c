@@ -13,6 +13,7 @@
 
 #define TICK_MS		  200
 #define STDERR_KEEP_BYTES 1024
+#define SOME_FAILED	  23
 #define SOME_VANISHED	  24 /* rsync(1): files vanished while it ran: the VE lives, the next pass knows */
 
 /* trusted.overlay.*: opaque, redirect, metacopy and protattr are about content and travel; these are about
@@ -211,11 +212,28 @@ static int watch(struct watch *w, int out_fd, int err_fd, struct err *err)
 	return 0;
 }
 
+static unsigned count(const char *text, const char *word)
+{
+	unsigned nr = 0;
+
+	for (text = strstr(text, word); text; text = strstr(text + 1, word))
+		nr++;
+	return nr;
+}
+
+/* A file that vanishes between its listing and the reading of its attributes is code 23 instead of 24. */
+static bool only_vanished(const struct watch *w)
+{
+	unsigned nr = count(w->said, "rsync: [");
+
+	return nr && w->said_len < STDERR_KEEP_BYTES && nr == count(w->said, "No such file or directory (2)");
+}
+
 static int judge(const struct watch *w, int status, struct err *err)
 {
 	int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 
-	if (code == 0 || code == SOME_VANISHED)
+	if (code == 0 || code == SOME_VANISHED || (code == SOME_FAILED && only_vanished(w)))
 		return 0;
 	if (code == 127 && strstr(w->said, "rsync: "))
 		return err_set(err, ERR_SYSTEM, "files: %s (is rsync installed on this node?)", w->said);
