@@ -565,12 +565,12 @@ Test(mm_dump, without_scan)
 static uint64_t map_obstacles(uint64_t arg)
 {
 	uint64_t ctx = 0;
-	void *p;
+	int id;
 
 	syscall(SYS_io_setup, 4, &ctx);
-	p = mmap(NULL, PAGES(1), PROT_READ | PROT_WRITE, MAP_SHARED, (int)syscall(SYS_io_uring_setup, 4, &(char[120]){0}), 0);
-	(void)p;
-	shmat(shmget(IPC_PRIVATE, PAGES(1), IPC_CREAT | 0600), NULL, 0);
+	id = shmget(IPC_PRIVATE, PAGES(1), IPC_CREAT | 0600);
+	shmat(id, NULL, 0);
+	shmctl(id, IPC_RMID, NULL);
 	return ctx;
 }
 
