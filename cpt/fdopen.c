@@ -61,14 +61,11 @@ static void cut_deleted(struct cpt *c, struct cpt_fd *fd)
 	fd->deleted = true;
 }
 
-static int look(struct cpt *c, int link_dir, unsigned link_fd, struct cpt_fd *fd, struct err *err)
+static int read_link(int link_dir, unsigned link_fd, struct cpt_fd *fd, struct err *err)
 {
 	char name[32];
 	ssize_t len;
-	int flags;
 
-	if (fstat(fd->local, &fd->st))
-		return err_sys(err, "fstat");
 	snprintf(name, sizeof(name), "fd/%u", link_fd);
 	len = readlinkat(link_dir, name, fd->link, sizeof(fd->link) - 1);
 	if (len < 0)
@@ -77,60 +74,97 @@ static int look(struct cpt *c, int link_dir, unsigned link_fd, struct cpt_fd *fd
 		return err_set(err, ERR_CHECKPOINT, "its path is longer than %zu bytes",
 			       sizeof(fd->link) - 2);
 	fd->link[len] = 0;
-	cut_deleted(c, fd);
-	flags = fcntl(fd->local, F_GETFL);
-	if (flags < 0)
-		return err_sys(err, "F_GETFL");
-	fd->flags = (uint32_t)flags;
-	if ((S_ISREG(fd->st.st_mode) || S_ISDIR(fd->st.st_mode)) && !(flags & O_PATH)) {
-		off_t pos = lseek(fd->local, 0, SEEK_CUR);
-
-		fd->pos = pos > 0 ? pos : 0; /* some files of /proc have none */
-	}
 	return 0;
 }
 
-int cpt_fdopen(struct cpt *c, struct cpt_task *t, unsigned nr, struct cpt_fd *ret, struct err *err)
+static int ask_flags(struct cpt_fd *fd, struct err *err)
 {
-	struct cpt_file_state *s = cpt_file_state(c);
+	int flags = fcntl(fd->local, F_GETFL);
+	off_t pos;
 
+	if (flags < 0)
+		return err_sys(err, "F_GETFL");
+	fd->flags = (uint32_t)flags;
+	if (fd->flags & O_PATH || !(S_ISREG(fd->st.st_mode) || S_ISDIR(fd->st.st_mode)))
+		return 0;
+	pos = lseek(fd->local, 0, SEEK_CUR);
+	fd->pos = pos > 0 ? pos : 0; /* some files of /proc have none */
+	return 0;
+}
+
+static int look(struct cpt *c, int link_dir, unsigned link_fd, struct cpt_fd *fd, struct err *err)
+{
+	if (fstat(fd->local, &fd->st))
+		return err_sys(err, "fstat");
+	if (read_link(link_dir, link_fd, fd, err) || ask_flags(fd, err))
+		return -1;
+	cut_deleted(c, fd);
+	return 0;
+}
+
+static int open_copy(struct cpt_task *t, unsigned nr, struct cpt_fd *ret, struct err *err)
+{
 	ret->task = t;
 	ret->fd = (int)nr;
 	ret->deleted = false;
 	ret->pos = 0;
 	ret->fdinfo = NULL;
 	ret->local = (int)syscall(SYS_pidfd_getfd, t->pidfd, nr, 0);
-	if (ret->local < 0)
-		return (errno == EBADF || errno == ESRCH) && !c->frozen ? 1 : err_sys(err, "pidfd_getfd");
-	if (look(c, t->proc_fd, nr, ret, err))
-		goto failed;
-	if (!strncmp(ret->link, "anon_inode:", 11)) {
-		if (fdinfo_read(t->proc_fd, nr, &s->text, err))
-			goto failed;
-		ret->fdinfo = (const char *)s->text.at;
-	}
+	return ret->local < 0 ? err_sys(err, "pidfd_getfd") : 0;
+}
+
+/* Of anonymous inodes, which say of themselves nowhere else what they are. */
+static int add_fdinfo(struct cpt *c, int proc_fd, unsigned nr, struct cpt_fd *fd, struct err *err)
+{
+	struct cpt_file_state *s = cpt_file_state(c);
+
+	if (strncmp(fd->link, "anon_inode:", 11))
+		return 0;
+	if (fdinfo_read(proc_fd, nr, &s->text, err))
+		return -1;
+	fd->fdinfo = (const char *)s->text.at;
 	return 0;
-failed:
+}
+
+int cpt_fdopen(struct cpt *c, struct cpt_task *t, unsigned nr, struct cpt_fd *ret, struct err *err)
+{
+	if (open_copy(t, nr, ret, err))
+		return (err->sys_errno == EBADF || err->sys_errno == ESRCH) && !c->frozen ? 1 : -1;
+	if (!look(c, t->proc_fd, nr, ret, err) && !add_fdinfo(c, t->proc_fd, nr, ret, err))
+		return 0;
 	cpt_fdopen_close(ret);
 	return err->sys_errno == ENOENT && !c->frozen ? 1 : -1;
 }
 
+int cpt_fdopen_walked(struct cpt *c, struct cpt_task *t, const struct filewalk_entry *e, struct cpt_fd *ret,
+		      struct err *err)
+{
+	if (open_copy(t, e->fd, ret, err))
+		return -1;
+	if (fstat(ret->local, &ret->st)) {
+		err_sys(err, "fstat");
+	} else if (e->path || !read_link(t->proc_fd, e->fd, ret, err)) {
+		if (e->path)
+			strcpy(ret->link, e->path);
+		ret->flags = e->flags;
+		ret->pos = S_ISREG(ret->st.st_mode) || S_ISDIR(ret->st.st_mode) ? (int64_t)e->pos : 0;
+		cut_deleted(c, ret);
+		if (!add_fdinfo(c, t->proc_fd, e->fd, ret, err))
+			return 0;
+	}
+	cpt_fdopen_close(ret);
+	return -1;
+}
+
 int cpt_fdopen_own(struct cpt *c, int local, struct cpt_fd *ret, struct err *err)
 {
-	struct cpt_file_state *s = cpt_file_state(c);
 	_fd_ int self = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
 
 	if (self < 0)
 		return err_sys(err, "/proc/self");
 	*ret = (struct cpt_fd){.fd = local, .local = local};
-	if (look(c, self, (unsigned)local, ret, err))
-		return -1;
-	if (!strncmp(ret->link, "anon_inode:", 11)) {
-		if (fdinfo_read(self, (unsigned)local, &s->text, err))
-			return -1;
-		ret->fdinfo = (const char *)s->text.at;
-	}
-	return 0;
+	return look(c, self, (unsigned)local, ret, err) || add_fdinfo(c, self, (unsigned)local, ret, err) ? -1
+													  : 0;
 }
 
 void cpt_fdopen_close(struct cpt_fd *fd)

@@ -4,12 +4,20 @@
 #define VERST_CPT_FILE_H
 
 #include "cpt/cpt.h"
+#include "kernel/filewalk.h"
 #include "lib/idx.h"
 
 /* One descriptor through which an open file can be reached, for kcmp(2). */
 struct cpt_file_at {
 	pid_t pid; /* of the host; our own for files that only were in flight */
 	int fd;
+	uint32_t flags;
+	file_id id;
+};
+
+/* An open file as the kernel names it. */
+struct cpt_file_pointer {
+	uint64_t file;
 	file_id id;
 };
 
@@ -81,7 +89,14 @@ struct cpt_dir {
 };
 
 struct cpt_file_state {
+	struct filewalk *walk; /* NULL: few files are open, or the kernel cannot */
+	filewalk_entries entries;
+	struct idx pointer_idx; /* files that a walk told of */
+	VEC(struct cpt_file_pointer) pointers;
+
 	struct idx group_idx;
+	size_t nr_grouped; /* of `first`: those that are in groups; the others are put there when somebody
+			      asks by kcmp */
 	VEC(struct cpt_file_group) groups;
 	VEC(struct cpt_file_at) first; /* [file_id - 1]: where each open file was met first */
 	VEC(struct stat) first_st;     /* [file_id - 1] */
@@ -105,9 +120,15 @@ struct cpt_file_state {
 
 struct cpt_file_state *cpt_file_state(struct cpt *c); /* made on first use */
 
+/* Descriptors will be collected by a walk, if the kernel can. */
+void cpt_file_use_walk(struct cpt *c);
+
 /* --- cpt/fdopen.c: looking at one descriptor --- */
 /* Fills *ret. 1: it is closed by now (only while the VE runs). Free with cpt_fdopen_close. */
 int cpt_fdopen(struct cpt *c, struct cpt_task *t, unsigned fd, struct cpt_fd *ret, struct err *err);
+/* The same when a walk has told most of it. */
+int cpt_fdopen_walked(struct cpt *c, struct cpt_task *t, const struct filewalk_entry *e, struct cpt_fd *ret,
+		      struct err *err);
 /* The same of a descriptor of our own: task NULL, fd and local are it. */
 int cpt_fdopen_own(struct cpt *c, int local, struct cpt_fd *ret, struct err *err);
 void cpt_fdopen_close(struct cpt_fd *fd);
@@ -120,6 +141,11 @@ const char *cpt_fdopen_in_root(struct cpt *c, const char *path);
 /* The open file's id, or 0 after adding it as the newest one with the id *ret_new. */
 int cpt_fdid_find(struct cpt *c, pid_t pid, int fd, const struct cpt_fd *facts, file_id *ret, bool *ret_new,
 		  struct err *err);
+/* The same when a walk has told which file it is; 0: it told of none like it, and cpt_fdid_learn is to be
+ * called. */
+file_id cpt_fdid_walked(const struct cpt *c, uint64_t file);
+int cpt_fdid_learn(struct cpt *c, uint64_t file, pid_t pid, int fd, const struct cpt_fd *facts, file_id *ret,
+		   bool *ret_new, struct err *err);
 /* kcmp: 0 the same, 1 and 2 the order of those that are not, -1. */
 int cpt_fdid_kcmp(pid_t a, pid_t b, int type, unsigned long x, unsigned long y, struct err *err);
 

@@ -6,7 +6,7 @@ static const struct rst_step steps[] = {
 	{"names", "host and domain name", rst_uts_restore, {0}},
 	{"network", "addresses, routes and settings of the VE's network", rst_ns_network, {0}},
 	{"clock", "clocks as they were when the VE stood still", rst_clock_restore, {"tree"}},
-	{"open", "every open file, pipe and socket, in the engine", rst_file_open_all, {"network", "tree"}},
+	{"open", "every open file, pipe and socket, in the engine", rst_file_open_all, {"network", "clock"}},
 	{"memory", "protections, advice, vdso, and where code, heap and stack lie", rst_mm_finish, {"tree"}},
 	{"place", "descriptors, working directories and roots into the tasks", rst_file_place, {"tree", "open"}},
 	{"attach", "what a task itself must do to a file: epoll sets, terminals, owners", rst_file_attach, {"place"}},

@@ -107,9 +107,15 @@ static int use_pipes(void)
 	return 0;
 }
 
+static void remove_fifos(void)
+{
+	unlink("fifo");
+	unlink("fifo2");
+}
+
 Test(file_kinds, pipes)
 {
-	struct victim_trip trip = {open_pipes, look_at_pipes, use_pipes};
+	struct victim_trip trip = {open_pipes, look_at_pipes, use_pipes, remove_fifos};
 	struct err err;
 
 	cr_assert(mkdtemp(dir));

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "tests/unit/file_victim.h"
 
+#include "cpt/file.h"
+
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -210,7 +212,7 @@ static void bring(struct rst *r, const struct cpt *c, pid_t reborn)
 	t->r = NULL;
 }
 
-void victim_round_trip(const struct victim_trip *trip)
+static void round_trip(const struct victim_trip *trip, bool walk)
 {
 	struct shared *s = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	struct victim v = victim_start(trip->before, NULL);
@@ -220,6 +222,8 @@ void victim_round_trip(const struct victim_trip *trip)
 	int status;
 
 	victim_cpt(&c, &v.pid, 1, true);
+	if (walk)
+		cpt_file_use_walk(&c);
 	victim_collect(&c);
 	if (trip->between)
 		trip->between(&c);
@@ -236,4 +240,12 @@ void victim_round_trip(const struct victim_trip *trip)
 	cr_assert_eq(atomic_load(&s->failed), 0, "line %d fails in the restored process",
 		     atomic_load(&s->failed));
 	victim_cpt_free(&c);
+}
+
+void victim_round_trip(const struct victim_trip *trip)
+{
+	round_trip(trip, false);
+	if (trip->again)
+		trip->again();
+	round_trip(trip, true);
 }

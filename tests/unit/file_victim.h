@@ -46,6 +46,7 @@ struct victim_trip {
 	void (*before)(void *arg);
 	void (*between)(struct cpt *c);
 	int (*after)(void);
+	void (*again)(void); /* cleans up for the second time; may be NULL */
 };
 void victim_round_trip(const struct victim_trip *trip);
 
