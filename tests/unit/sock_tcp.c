@@ -542,6 +542,7 @@ Test(sock_tcp, nonsense_in_the_image)
 		}
 		cr_expect_eq(sock_world_restore(&w, fds), -1, "case %d", i);
 		cr_expect(w.err.msg[0]);
+		sock_world_free(&w);
 	}
 }
 

@@ -133,6 +133,7 @@ int sock_world_dump(struct world *w, int *fds, size_t nr)
 
 	cr_assert_eq(netlock_take(w->lock, &w->err), 0, "%s", w->err.msg);
 	start_us = cpu_us();
+	w->nr = nr;
 	result = collect(w, fds, nr);
 	w->dump_us = cpu_us() - start_us;
 	forget(w);
@@ -177,8 +178,12 @@ int sock_world_restore(struct world *w, int *ret_fds)
 	w->restore_us = cpu_us() - start_us;
 	netlock_release(w->lock);
 	rst_sock_kick(r);
-	for (size_t i = 1; i < r->nr_file_fds; i++)
-		ret_fds[i - 1] = r->file_fds[i];
+	for (size_t i = 1; i < r->nr_file_fds; i++) {
+		if (i <= w->nr)
+			ret_fds[i - 1] = r->file_fds[i];
+		else
+			close(r->file_fds[i]); /* in flight, and nowhere else */
+	}
 	rst_sock_free(r);
 	free(r->file_fds);
 	r->file_fds = NULL;
@@ -195,6 +200,9 @@ void sock_world_move(struct world *w, int *fds, size_t nr)
 
 void sock_world_free(struct world *w)
 {
+	forget(w);
+	rst_sock_free(&w->r); /* after a restore that failed */
+	free(w->r.file_fds);
 	netlock_free(w->lock);
 	findings_free(&w->findings);
 	model_free(&w->c.m);

@@ -15,6 +15,7 @@ struct world {
 	struct findings findings;
 	struct netlock *lock;
 	struct err err;
+	size_t nr; /* of descriptors dumped */
 	int64_t dump_us, restore_us; /* of cpu time: others may be at work on the machine */
 };
 
