@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Connections that nobody has accepted yet can be read only when they are accepted, by us. They stay ours then: if the VE goes on,
- * they are made anew in the queue they came from, as a restore does it elsewhere.
+ * Connections that nobody has accepted yet can be read only when they are accepted, by us. They stay ours
+ * then: if the VE goes on, they are made anew in the queue they came from, as a restore does it elsewhere.
  */
 #include "kernel/acceptq.h"
 
@@ -86,7 +86,8 @@ static int empty_listener(struct cpt *c, const struct cpt_held *listener, struct
 		if (fd < 0)
 			return err_sys(err, "accept");
 		result = collect_conn(c, fd, listener->id, err);
-		vec_push(&c->sock->waiting, ((struct cpt_held){fd, result ? 0 : c->m.inets.at[c->m.inets.nr - 1].id}));
+		vec_push(&c->sock->waiting,
+			 ((struct cpt_held){fd, result ? 0 : c->m.inets.at[c->m.inets.nr - 1].id}));
 		if (result)
 			return -1;
 	}

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* TCP and UDP: what they share. Also takes every other socket that is not a unix one, to say that it cannot be carried. */
+/* TCP and UDP: what they share. Also takes every other socket that is not a unix one, to say that it cannot
+ * be carried. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/if.h>
@@ -31,14 +32,15 @@ static void describe(int domain, int type, int protocol, char ret[static 64])
 		int domain;
 		const char *name;
 	} domains[] = {
-		{AF_NETLINK, "netlink"}, {AF_PACKET, "packet"}, {AF_VSOCK, "vsock"},   {AF_ALG, "kernel crypto"},
-		{AF_XDP, "XDP"},	 {AF_KEY, "IPsec key"}, {AF_BLUETOOTH, "Bluetooth"}, {AF_CAN, "CAN"},
+		{AF_NETLINK, "netlink"},     {AF_PACKET, "packet"}, {AF_VSOCK, "vsock"},
+		{AF_ALG, "kernel crypto"},   {AF_XDP, "XDP"},	    {AF_KEY, "IPsec key"},
+		{AF_BLUETOOTH, "Bluetooth"}, {AF_CAN, "CAN"},
 	};
 	static const struct {
 		int protocol;
 		const char *name;
 	} protocols[] = {
-		{IPPROTO_ICMP, "ICMP"}, {IPPROTO_ICMPV6, "ICMPv6"}, {IPPROTO_SCTP, "SCTP"},
+		{IPPROTO_ICMP, "ICMP"}, {IPPROTO_ICMPV6, "ICMPv6"},    {IPPROTO_SCTP, "SCTP"},
 		{IPPROTO_DCCP, "DCCP"}, {IPPROTO_UDPLITE, "UDP-Lite"}, {IPPROTO_MPTCP, "multipath TCP"},
 	};
 
@@ -87,10 +89,11 @@ const char *cpt_inet_name(const struct inet_obj *obj, char ret[static 80])
 	if (obj->dst.len_bytes)
 		inet_ntop(obj->family, obj->dst.at, dst, sizeof(dst));
 	if (obj->dst.len_bytes)
-		snprintf(ret, 80, "%s %.30s:%u to %.30s:%u", obj->type == SOCK_STREAM ? "TCP" : "UDP", src, obj->src_port, dst,
-			 obj->dst_port);
+		snprintf(ret, 80, "%s %.30s:%u to %.30s:%u", obj->type == SOCK_STREAM ? "TCP" : "UDP", src,
+			 obj->src_port, dst, obj->dst_port);
 	else
-		snprintf(ret, 80, "%s %.45s:%u", obj->type == SOCK_STREAM ? "TCP" : "UDP", src, obj->src_port);
+		snprintf(ret, 80, "%s %.45s:%u", obj->type == SOCK_STREAM ? "TCP" : "UDP", src,
+			 obj->src_port);
 	return ret;
 }
 
@@ -125,7 +128,8 @@ static int collect_common(struct cpt *c, const struct cpt_fd *fd, struct inet_ob
 	if (!getsockopt(fd->local, SOL_SOCKET, SO_BINDTODEVICE, device, &len) && device[0])
 		obj->device = mem_strdup(device);
 	cpt_sock_owner(c, &fd->st, &obj->owner_uid, &obj->owner_gid);
-	/* The only signs of shutdown and of a waiting error that do not change the socket (tcp_poll, datagram_poll). */
+	/* The only signs of shutdown and of a waiting error that do not change the socket (tcp_poll,
+	 * datagram_poll). */
 	if (poll(&events, 1, 0) < 0)
 		return err_sys(err, "poll");
 	obj->shutdown = events.revents & POLLRDHUP ? 1 : 0;

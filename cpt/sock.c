@@ -17,7 +17,7 @@
 static const struct {
 	int family, type;
 } shapes[] = {
-	{AF_UNIX, SOCK_STREAM}, {AF_UNIX, SOCK_DGRAM},	{AF_UNIX, SOCK_SEQPACKET}, {AF_INET, SOCK_STREAM},
+	{AF_UNIX, SOCK_STREAM}, {AF_UNIX, SOCK_DGRAM},	 {AF_UNIX, SOCK_SEQPACKET}, {AF_INET, SOCK_STREAM},
 	{AF_INET, SOCK_DGRAM},	{AF_INET6, SOCK_STREAM}, {AF_INET6, SOCK_DGRAM},
 };
 
@@ -39,7 +39,8 @@ static int sample(int family, int type, struct cpt_sock_default **ret, struct er
 		return family == AF_INET6 && errno == EAFNOSUPPORT ? 0 : err_sys(err, "new socket");
 	defaults = mem_alloc(sockopt_nr * sizeof(*defaults));
 	for (size_t i = 0; i < sockopt_nr; i++)
-		if (sockopt_applies(&sockopt_table[i], family, type) && sockopt_table[i].type < SOCKOPT_FILTER)
+		if (sockopt_applies(&sockopt_table[i], family, type) &&
+		    sockopt_table[i].type < SOCKOPT_FILTER)
 			native_get(fd, &sockopt_table[i], &defaults[i]);
 	*ret = defaults;
 	return 0;
@@ -119,12 +120,14 @@ int cpt_sock_check(struct cpt *c, const struct cpt_fd *fd, struct err *err)
 
 	if (cpt_sock_state(c, &s, err))
 		return -1;
-	if (s->netns_cookie && !getsockopt(fd->local, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &len) && cookie != s->netns_cookie)
+	if (s->netns_cookie && !getsockopt(fd->local, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &len) &&
+	    cookie != s->netns_cookie)
 		findings_add(c->findings, cpt_where(fd->task, fd->fd, where), "close it",
 			     "socket of another network namespace");
 	len = 0;
 	if (getsockopt(fd->local, SOL_SOCKET, SO_GET_FILTER, NULL, &len) && errno == EACCES)
-		findings_add(c->findings, cpt_where(fd->task, fd->fd, where), NULL, "socket with an eBPF program as its filter");
+		findings_add(c->findings, cpt_where(fd->task, fd->fd, where), NULL,
+			     "socket with an eBPF program as its filter");
 	return 0;
 }
 
@@ -239,7 +242,8 @@ static const struct cpt_sock_default *defaults_of(const struct cpt_sock_state *s
 	return NULL;
 }
 
-int cpt_sock_options(struct cpt *c, int fd, int family, int type, bool connected, sockopt_vec *ret, struct err *err)
+int cpt_sock_options(struct cpt *c, int fd, int family, int type, bool connected, sockopt_vec *ret,
+		     struct err *err)
 {
 	const struct cpt_sock_default *defaults;
 	struct cpt_sock_state *s;
@@ -251,7 +255,8 @@ int cpt_sock_options(struct cpt *c, int fd, int family, int type, bool connected
 		const struct sockopt_desc *d = &sockopt_table[i];
 		struct cpt_sock_default now;
 
-		if (defaults[i].missing || !sockopt_applies(d, family, type) || (connected && !d->when_connected))
+		if (defaults[i].missing || !sockopt_applies(d, family, type) ||
+		    (connected && !d->when_connected))
 			continue;
 		if (d->type == SOCKOPT_FILTER)
 			add_filter(fd, d, ret);
@@ -267,7 +272,8 @@ int cpt_sock_options(struct cpt *c, int fd, int family, int type, bool connected
 
 uint32_t cpt_sock_id(const struct cpt *c, uint32_t host_id)
 {
-	return host_id >= c->run.uid_base && host_id - c->run.uid_base < 65536 ? host_id - c->run.uid_base : OVERFLOW_ID;
+	return host_id >= c->run.uid_base && host_id - c->run.uid_base < 65536 ? host_id - c->run.uid_base
+									       : OVERFLOW_ID;
 }
 
 void cpt_sock_owner(const struct cpt *c, const struct stat *st, uint32_t *ret_uid, uint32_t *ret_gid)

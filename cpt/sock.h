@@ -23,7 +23,8 @@ struct cpt_unix {
 	uint32_t ino;
 };
 
-/* A TCP socket in our hands: a listener with connections that wait, or one of those, taken out of the queue. */
+/* A TCP socket in our hands: a listener with connections that wait, or one of those, taken out of the queue.
+ */
 struct cpt_held {
 	int fd;
 	uint32_t id; /* of its inet_obj */
@@ -33,7 +34,8 @@ struct cpt_sock_state {
 	struct sockdiag diag; /* as of the check, later as of the freeze */
 	mcast_groups groups;  /* the same */
 	uint64_t netns_cookie;
-	struct cpt_sock_default *defaults[7]; /* of a new socket, by family and type; [row of sockopt_table] */
+	struct cpt_sock_default
+		*defaults[7]; /* of a new socket, by family and type; [row of sockopt_table] */
 	VEC(struct cpt_unix) unixs;
 	VEC(struct cpt_held) listeners, waiting;
 	bool knows_acceptq, has_acceptq; /* can this kernel put connections into accept queues? */
@@ -55,7 +57,8 @@ int cpt_sock_state(struct cpt *c, struct cpt_sock_state **ret, struct err *err);
 int cpt_sock_check(struct cpt *c, const struct cpt_fd *fd, struct err *err);
 
 /* Options that are not as in a new socket. connected: it is (was) a TCP connection. */
-int cpt_sock_options(struct cpt *c, int fd, int family, int type, bool connected, sockopt_vec *ret, struct err *err);
+int cpt_sock_options(struct cpt *c, int fd, int family, int type, bool connected, sockopt_vec *ret,
+		     struct err *err);
 
 /* Multicast groups it is in, added to *ret (which may be NULL). false: it hears only some senders of one. */
 bool cpt_sock_groups(const struct cpt_sock_state *s, int fd, sockopt_vec *ret);
@@ -82,7 +85,8 @@ int cpt_udp_collect(struct cpt *c, const struct cpt_fd *fd, struct inet_obj *obj
 bool cpt_acceptq_works(struct cpt_sock_state *s);
 int cpt_acceptq_note(struct cpt *c, int listener_fd, uint32_t id, struct err *err);
 int cpt_acceptq_collect(struct cpt *c, struct err *err); /* from all listeners that were noted */
-void cpt_acceptq_free(struct cpt_sock_state *s);	 /* without a trace for the far ends, which the VE's next life has */
+void cpt_acceptq_free(
+	struct cpt_sock_state *s); /* without a trace for the far ends, which the VE's next life has */
 /* "TCP 10.0.0.1:80", for errors. */
 const char *cpt_inet_name(const struct inet_obj *obj, char ret[static 80]);
 

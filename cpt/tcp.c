@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A TCP connection is read in the kernel's repair mode. It is in that mode only while it is read: if this process dies in the
- * middle of the dump, one connection at most stays so, for the tens of microseconds that it takes.
+ * A TCP connection is read in the kernel's repair mode. It is in that mode only while it is read: if this
+ * process dies in the middle of the dump, one connection at most stays so, for the tens of microseconds that
+ * it takes.
  */
 #include <errno.h>
 #include <linux/sockios.h>
@@ -11,16 +12,16 @@
 #include "cpt/sock.h"
 
 enum { /* include/net/tcp_states.h */
-	ST_ESTABLISHED = 1,
-	ST_SYN_SENT = 2,
-	ST_SYN_RECV = 3,
-	ST_FIN_WAIT1 = 4,
-	ST_FIN_WAIT2 = 5,
-	ST_CLOSE = 7,
-	ST_CLOSE_WAIT = 8,
-	ST_LAST_ACK = 9,
-	ST_LISTEN = 10,
-	ST_CLOSING = 11,
+       ST_ESTABLISHED = 1,
+       ST_SYN_SENT = 2,
+       ST_SYN_RECV = 3,
+       ST_FIN_WAIT1 = 4,
+       ST_FIN_WAIT2 = 5,
+       ST_CLOSE = 7,
+       ST_CLOSE_WAIT = 8,
+       ST_LAST_ACK = 9,
+       ST_LISTEN = 10,
+       ST_CLOSING = 11,
 };
 
 #define QUEUE_MAX_BYTES (32u << 20) /* each of the two: both must fit into one record of the image */
@@ -43,13 +44,17 @@ int cpt_tcp_check(struct cpt *c, const struct cpt_fd *fd, const char *where, str
 		return -1;
 	/* of a listener: those that wait (tcp_get_info) */
 	if (info.tcpi_state == ST_LISTEN && !cpt_acceptq_works(c->sock) && info.tcpi_unacked)
-		findings_add(c->findings, where, "try again", "listener has %u connections not accepted yet", info.tcpi_unacked);
+		findings_add(c->findings, where, "try again", "listener has %u connections not accepted yet",
+			     info.tcpi_unacked);
 	if (info.tcpi_state == ST_SYN_RECV)
-		findings_add(c->findings, where, "try again", "TCP connection that is being opened (fast open)");
+		findings_add(c->findings, where, "try again",
+			     "TCP connection that is being opened (fast open)");
 	if (!getsockopt(fd->local, IPPROTO_TCP, TCP_ULP, ulp, &len) && len && ulp[0])
 		findings_add(c->findings, where, NULL, "TCP connection with \"%s\" in the kernel", ulp);
-	if (info.tcpi_state != ST_LISTEN && cpt_sock_int(fd->local, SOL_SOCKET, SO_RCVBUF) > (int)QUEUE_MAX_BYTES)
-		findings_add(c->findings, where, "make it smaller", "TCP connection with a receive buffer of more than %u MiB",
+	if (info.tcpi_state != ST_LISTEN &&
+	    cpt_sock_int(fd->local, SOL_SOCKET, SO_RCVBUF) > (int)QUEUE_MAX_BYTES)
+		findings_add(c->findings, where, "make it smaller",
+			     "TCP connection with a receive buffer of more than %u MiB",
 			     QUEUE_MAX_BYTES >> 20);
 	return 0;
 }
@@ -153,14 +158,16 @@ static void set_info(struct inet_obj *obj, const struct tcp_info *info)
 	obj->timestamps_ok = info->tcpi_options & TCPI_OPT_TIMESTAMPS;
 	obj->snd_wscale = info->tcpi_snd_wscale;
 	obj->rcv_wscale = info->tcpi_rcv_wscale;
-	obj->fin_sent = obj->state == ST_FIN_WAIT1 || obj->state == ST_FIN_WAIT2 || obj->state == ST_LAST_ACK ||
-			obj->state == ST_CLOSING;
-	obj->fin_received = obj->state == ST_CLOSE_WAIT || obj->state == ST_LAST_ACK || obj->state == ST_CLOSING;
+	obj->fin_sent = obj->state == ST_FIN_WAIT1 || obj->state == ST_FIN_WAIT2 ||
+			obj->state == ST_LAST_ACK || obj->state == ST_CLOSING;
+	obj->fin_received =
+		obj->state == ST_CLOSE_WAIT || obj->state == ST_LAST_ACK || obj->state == ST_CLOSING;
 	if (obj->fin_sent)
 		obj->shutdown |= 2;
 }
 
-/* A packet that was already past the lock when it was taken can still be at work on another cpu: then once more. */
+/* A packet that was already past the lock when it was taken can still be at work on another cpu: then once
+ * more. */
 static bool changed(int fd, const struct inet_obj *obj)
 {
 	struct err ignored = ERR_INIT;
@@ -187,7 +194,8 @@ static int read_connection(int fd, struct inet_obj *obj, struct err *err)
 	struct tcp_info info;
 	int r = -1, tries = 0;
 
-	/* The clock of its timestamps runs on by itself, so it is read at one point, without the repair mode. */
+	/* The clock of its timestamps runs on by itself, so it is read at one point, without the repair mode.
+	 */
 	if (get_u32(fd, TCP_TIMESTAMP, &obj->timestamp, "TCP_TIMESTAMP", err) ||
 	    set_int(fd, TCP_REPAIR, TCP_REPAIR_ON, "TCP_REPAIR", err))
 		return -1;
@@ -200,7 +208,8 @@ static int read_connection(int fd, struct inet_obj *obj, struct err *err)
 	} while (!r && ++tries < 100 && changed(fd, obj));
 	if (!r && tries == 100)
 		r = err_set(err, ERR_CHECKPOINT, "it goes on changing, with the network locked");
-	/* Leaving the mode forgets SO_REUSEADDR (tcp_repair_set). No window probe: there is nobody to hear it. */
+	/* Leaving the mode forgets SO_REUSEADDR (tcp_repair_set). No window probe: there is nobody to hear
+	 * it. */
 	if (set_int(fd, TCP_REPAIR, TCP_REPAIR_OFF_NO_WP, "leaving TCP_REPAIR", err))
 		r = -1;
 	if (reuse > 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof(reuse)))
@@ -212,7 +221,8 @@ static int read_connecting(struct cpt *c, const struct cpt_fd *fd, struct inet_o
 {
 	uint8_t dst[16];
 	uint16_t port;
-	int found = sockdiag_connecting(&c->sock->diag, obj->family, (uint32_t)fd->st.st_ino, dst, &port, err);
+	int found =
+		sockdiag_connecting(&c->sock->diag, obj->family, (uint32_t)fd->st.st_ino, dst, &port, err);
 
 	if (found < 0)
 		return -1;
@@ -223,7 +233,8 @@ static int read_connecting(struct cpt *c, const struct cpt_fd *fd, struct inet_o
 	return 0;
 }
 
-static int read_listener(struct cpt *c, int fd, const struct tcp_info *info, struct inet_obj *obj, struct err *err)
+static int read_listener(struct cpt *c, int fd, const struct tcp_info *info, struct inet_obj *obj,
+			 struct err *err)
 {
 	char name[80];
 
@@ -232,7 +243,8 @@ static int read_listener(struct cpt *c, int fd, const struct tcp_info *info, str
 		return 0;
 	if (cpt_acceptq_works(c->sock))
 		return cpt_acceptq_note(c, fd, obj->id, err);
-	log_warn("%s: %u connections that nobody has accepted yet are lost", cpt_inet_name(obj, name), info->tcpi_unacked);
+	log_warn("%s: %u connections that nobody has accepted yet are lost", cpt_inet_name(obj, name),
+		 info->tcpi_unacked);
 	return 0;
 }
 

@@ -6,20 +6,22 @@
 
 #include "cpt/sock.h"
 
-#define ST_CONNECTED   1
-#define ST_UNCONNECTED 7
+#define ST_CONNECTED	   1
+#define ST_UNCONNECTED	   7
 #define DATAGRAM_MAX_BYTES 65536
 #define QUEUE_MAX_BYTES	   (48u << 20) /* must fit into one record of the image */
 
 int cpt_udp_check(struct cpt *c, const struct cpt_fd *fd, const char *where, struct err *err)
 {
 	if (cpt_sock_int(fd->local, IPPROTO_UDP, UDP_CORK) > 0)
-		findings_add(c->findings, where, "try again", "UDP socket that is corked: a datagram is being put together");
+		findings_add(c->findings, where, "try again",
+			     "UDP socket that is corked: a datagram is being put together");
 	if (cpt_sock_int(fd->local, IPPROTO_UDP, UDP_ENCAP) > 0)
 		findings_add(c->findings, where, NULL, "UDP socket with kernel encapsulation (%d)",
 			     cpt_sock_int(fd->local, IPPROTO_UDP, UDP_ENCAP));
 	if (!cpt_sock_groups(c->sock, fd->local, NULL))
-		findings_add(c->findings, where, NULL, "UDP socket in a multicast group with a list of senders");
+		findings_add(c->findings, where, NULL,
+			     "UDP socket in a multicast group with a list of senders");
 	return 0;
 }
 
@@ -53,8 +55,12 @@ static ssize_t peek(int fd, uint8_t *p, struct arrived *ret)
 {
 	char control[512];
 	struct iovec iov = {p, DATAGRAM_MAX_BYTES};
-	struct msghdr msg = {.msg_name = &ret->from, .msg_namelen = sizeof(ret->from), .msg_iov = &iov, .msg_iovlen = 1,
-			     .msg_control = control, .msg_controllen = sizeof(control)};
+	struct msghdr msg = {.msg_name = &ret->from,
+			     .msg_namelen = sizeof(ret->from),
+			     .msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = control,
+			     .msg_controllen = sizeof(control)};
 	ssize_t n;
 
 	memset(ret, 0, sizeof(*ret));
@@ -112,7 +118,8 @@ static int read_queue(struct cpt *c, int fd, struct inet_obj *obj, struct err *e
 	if (setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &old_offset, sizeof(old_offset)))
 		return err_sys(err, "SO_PEEK_OFF");
 	if (total_bytes > QUEUE_MAX_BYTES)
-		return err_set(err, ERR_CHECKPOINT, "more than %u MiB wait to be read", QUEUE_MAX_BYTES >> 20);
+		return err_set(err, ERR_CHECKPOINT, "more than %u MiB wait to be read",
+			       QUEUE_MAX_BYTES >> 20);
 	return 0;
 }
 

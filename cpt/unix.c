@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Unix sockets. A socket's own facts are collected with its file; what lies in its queue, which may hold further files and
- * sockets, and who is connected with whom is worked out in the end, when all are known.
+ * Unix sockets. A socket's own facts are collected with its file; what lies in its queue, which may hold
+ * further files and sockets, and who is connected with whom is worked out in the end, when all are known.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,7 +22,8 @@ static bool unix_match(const struct cpt_fd *fd)
 	return S_ISSOCK(fd->st.st_mode) && cpt_sock_int(fd->local, SOL_SOCKET, SO_DOMAIN) == AF_UNIX;
 }
 
-/* Connections that wait are made again by their client's connect; what the client sent already cannot be read from outside. */
+/* Connections that wait are made again by their client's connect; what the client sent already cannot be read
+ * from outside. */
 static bool can_carry_waiting(const struct cpt_sock_state *s, const struct sockdiag_unix *listener)
 {
 	vec_each(ino, &listener->waiting) {
@@ -47,10 +48,11 @@ static int unix_check(struct cpt *c, const struct cpt_fd *fd, struct err *err)
 		return 0;
 	cpt_where(fd->task, fd->fd, where);
 	if (u->state == DIAG_LISTEN && !can_carry_waiting(s, u))
-		findings_add(c->findings, where, "try again", "unix listener has %u connections with data not accepted yet",
-			     u->rqueue);
+		findings_add(c->findings, where, "try again",
+			     "unix listener has %u connections with data not accepted yet", u->rqueue);
 	if (u->has_peer && u->peer_ino && !sockdiag_find_unix(&s->diag, u->peer_ino))
-		findings_add(c->findings, where, "close it", "unix socket connected to a process outside of the VE");
+		findings_add(c->findings, where, "close it",
+			     "unix socket connected to a process outside of the VE");
 	return 0;
 }
 
@@ -113,7 +115,9 @@ static int collect_one(struct cpt *c, const struct cpt_fd *fd, struct unix_obj *
 	if (u->type != SOCK_STREAM && u->type != SOCK_DGRAM && u->type != SOCK_SEQPACKET)
 		return err_set(err, ERR_CHECKPOINT, "type %u", u->type);
 	obj->type = u->type;
-	obj->state = u->state == DIAG_LISTEN ? SOCK_ST_LISTEN : u->has_peer ? SOCK_ST_CONNECTED : SOCK_ST_CLOSED;
+	obj->state = u->state == DIAG_LISTEN ? SOCK_ST_LISTEN
+		     : u->has_peer	     ? SOCK_ST_CONNECTED
+					     : SOCK_ST_CLOSED;
 	obj->backlog = obj->state == SOCK_ST_LISTEN ? u->wqueue : 0;
 	obj->shutdown = u->shutdown & 3;
 	cpt_sock_owner(c, &fd->st, &obj->owner_uid, &obj->owner_gid);
@@ -165,18 +169,21 @@ static uint32_t id_of_ino(const by_ino_vec *index, uint32_t ino)
 	return found ? found->id : 0;
 }
 
-static int note_waiting(struct cpt *c, const by_ino_vec *index, struct unix_obj *listener, const struct sockdiag_unix *u,
-			struct err *err)
+static int note_waiting(struct cpt *c, const by_ino_vec *index, struct unix_obj *listener,
+			const struct sockdiag_unix *u, struct err *err)
 {
 	if (!can_carry_waiting(c->sock, u))
-		return err_set(err, ERR_CHECKPOINT, "unix listener has connections with data that nobody has accepted yet; try again");
+		return err_set(
+			err, ERR_CHECKPOINT,
+			"unix listener has connections with data that nobody has accepted yet; try again");
 	vec_each(ino, &u->waiting) {
 		uint32_t id = id_of_ino(index, *ino);
 
 		if (id)
 			vec_push(&listener->pending, id);
 		else
-			log_warn("unix listener: a connection from outside of the VE that nobody has accepted yet is lost");
+			log_warn("unix listener: a connection from outside of the VE that nobody has "
+				 "accepted yet is lost");
 	}
 	return 0;
 }
@@ -199,7 +206,8 @@ static int connect_one(struct cpt *c, const by_ino_vec *index, size_t i, struct 
 		return 0;
 	obj->peer = id_of_ino(index, u->peer_ino);
 	if (u->peer_ino && !obj->peer)
-		return err_set(err, ERR_CHECKPOINT, "unix socket %u is connected to a process outside of the VE", u->ino);
+		return err_set(err, ERR_CHECKPOINT,
+			       "unix socket %u is connected to a process outside of the VE", u->ino);
 	obj->peer_gone = !obj->peer && !waits_somewhere(c, obj->id);
 	return 0;
 }
@@ -217,14 +225,16 @@ static bool autobound(const struct unix_obj *obj)
 }
 
 /*
- * What accept(2) gives shares the name of its listener, which is not told. So: who has the name of a listener; else, of a
- * connection with one name, who has it (a client connects to a name); else who was made later (clients are there before).
+ * What accept(2) gives shares the name of its listener, which is not told. So: who has the name of a
+ * listener; else, of a connection with one name, who has it (a client connects to a name); else who was made
+ * later (clients are there before).
  */
 static bool is_accepted(const struct cpt *c, const struct unix_obj *obj)
 {
 	const struct unix_obj *peer = obj->peer ? &c->m.unixs.at[obj->peer - 1] : NULL;
 
-	if (obj->type == SOCK_DGRAM || obj->state != SOCK_ST_CONNECTED || !obj->name.len_bytes || autobound(obj))
+	if (obj->type == SOCK_DGRAM || obj->state != SOCK_ST_CONNECTED || !obj->name.len_bytes ||
+	    autobound(obj))
 		return false;
 	vec_each(u, &c->m.unixs)
 		if (u->state == SOCK_ST_LISTEN && same_name(u, obj))
@@ -244,7 +254,8 @@ static void name_senders(struct cpt *c, struct unix_obj *obj)
 		if (!p->from.len_bytes)
 			p->from_unix = obj->peer;
 		vec_each(u, &c->m.unixs)
-			if (p->from.len_bytes && u->type == obj->type && u->name.len_bytes == p->from.len_bytes &&
+			if (p->from.len_bytes && u->type == obj->type &&
+			    u->name.len_bytes == p->from.len_bytes &&
 			    !memcmp(u->name.at, p->from.at, p->from.len_bytes))
 				p->from_unix = u->id;
 	}

@@ -9,10 +9,10 @@
 
 #include "cpt/sock.h"
 
-#define QUEUE_MAX_BYTES	  (48u << 20) /* must fit into one record of the image */
-#define FIRST_TRY_BYTES	  (64u << 10)
-#define FILES_MAX	  253	      /* SCM_MAX_FD */
-#define SCM_PIDFD_	  4	      /* Linux 6.5 */
+#define QUEUE_MAX_BYTES (48u << 20) /* must fit into one record of the image */
+#define FIRST_TRY_BYTES (64u << 10)
+#define FILES_MAX	253 /* SCM_MAX_FD */
+#define SCM_PIDFD_	4   /* Linux 6.5 */
 
 struct piece {
 	size_t len_bytes;
@@ -26,7 +26,8 @@ struct piece {
 
 struct bytes cpt_unix_name(const struct sockaddr_un *a, socklen_t len)
 {
-	size_t n = len > offsetof(struct sockaddr_un, sun_path) ? len - offsetof(struct sockaddr_un, sun_path) : 0;
+	size_t n = len > offsetof(struct sockaddr_un, sun_path) ? len - offsetof(struct sockaddr_un, sun_path)
+								: 0;
 
 	if (n && a->sun_path[0] && !a->sun_path[n - 1])
 		n--;
@@ -75,15 +76,19 @@ static int set_offset(int fd, int offset)
 }
 
 /*
- * What is at that offset of the queue: of a stream as much as one call gives, of packets the whole one, with its real length
- * in ret->len_bytes. 1: there is something; 0: not. The caller closes ret->fds.
+ * What is at that offset of the queue: of a stream as much as one call gives, of packets the whole one, with
+ * its real length in ret->len_bytes. 1: there is something; 0: not. The caller closes ret->fds.
  */
 static int peek(int fd, size_t offset, void *p, size_t room_bytes, struct piece *ret, struct err *err)
 {
 	char control[CMSG_SPACE(FILES_MAX * sizeof(int)) + CMSG_SPACE(sizeof(struct ucred)) + 512];
 	struct iovec iov = {p, room_bytes};
-	struct msghdr msg = {.msg_name = &ret->from, .msg_namelen = sizeof(ret->from), .msg_iov = &iov, .msg_iovlen = 1,
-			     .msg_control = control, .msg_controllen = sizeof(control)};
+	struct msghdr msg = {.msg_name = &ret->from,
+			     .msg_namelen = sizeof(ret->from),
+			     .msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = control,
+			     .msg_controllen = sizeof(control)};
 	ssize_t n;
 
 	if (set_offset(fd, (int)offset))
@@ -100,7 +105,8 @@ static int peek(int fd, size_t offset, void *p, size_t room_bytes, struct piece 
 	return 1;
 }
 
-static int add_packet(struct cpt *c, size_t index, const uint8_t *data, size_t len_bytes, struct piece *piece, struct err *err)
+static int add_packet(struct cpt *c, size_t index, const uint8_t *data, size_t len_bytes, struct piece *piece,
+		      struct err *err)
 {
 	struct sock_packet packet = {.data = bytes_dup(data, len_bytes)};
 
@@ -129,15 +135,17 @@ static int add_packet(struct cpt *c, size_t index, const uint8_t *data, size_t l
 }
 
 /*
- * How many bytes of the stream from offset on come before the piece that descriptors are tied to, which ends behind
- * len_bytes. Looking at the queue hands out the descriptors of the next such piece however little is read
- * (unix_stream_read_generic), so its length does not tell. But a piece is copied as a whole or not at all: with room for all but
- * the last byte, and nothing behind it, the copy ends where that piece begins.
+ * How many bytes of the stream from offset on come before the piece that descriptors are tied to, which ends
+ * behind len_bytes. Looking at the queue hands out the descriptors of the next such piece however little is
+ * read (unix_stream_read_generic), so its length does not tell. But a piece is copied as a whole or not at
+ * all: with room for all but the last byte, and nothing behind it, the copy ends where that piece begins.
  */
 static int bytes_before_files(int fd, size_t offset, size_t len_bytes, size_t *ret, struct err *err)
 {
-	size_t page_bytes = (size_t)sysconf(_SC_PAGESIZE), room_bytes = (len_bytes + page_bytes - 1) / page_bytes * page_bytes;
-	uint8_t *p = mmap(NULL, room_bytes + page_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	size_t page_bytes = (size_t)sysconf(_SC_PAGESIZE),
+	       room_bytes = (len_bytes + page_bytes - 1) / page_bytes * page_bytes;
+	uint8_t *p = mmap(NULL, room_bytes + page_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			  -1, 0);
 	ssize_t n;
 
 	if (p == MAP_FAILED)
@@ -154,8 +162,10 @@ static int bytes_before_files(int fd, size_t offset, size_t len_bytes, size_t *r
 	return 0;
 }
 
-/* One call's worth of a stream. It ends behind the piece that descriptors are tied to, as it will for whoever reads it. */
-static int add_stretch(struct cpt *c, size_t index, size_t offset, uint8_t *p, struct piece *piece, struct err *err)
+/* One call's worth of a stream. It ends behind the piece that descriptors are tied to, as it will for whoever
+ * reads it. */
+static int add_stretch(struct cpt *c, size_t index, size_t offset, uint8_t *p, struct piece *piece,
+		       struct err *err)
 {
 	int fd = c->sock->unixs.at[index].fd;
 	struct piece plain = *piece;
@@ -181,7 +191,8 @@ static int read_stream(struct cpt *c, size_t index, size_t queued_bytes, struct 
 		if (r < 0)
 			return -1;
 		if (!r || !piece.len_bytes)
-			return err_set(err, ERR_CHECKPOINT, "%zu bytes in its queue, not %zu", at, queued_bytes);
+			return err_set(err, ERR_CHECKPOINT, "%zu bytes in its queue, not %zu", at,
+				       queued_bytes);
 		r = add_stretch(c, index, at, p, &piece, err);
 		close_files(&piece);
 		if (r)
@@ -220,7 +231,8 @@ static int read_packets(struct cpt *c, size_t index, struct err *err)
 		if (r)
 			return -1;
 		if (at > QUEUE_MAX_BYTES)
-			return err_set(err, ERR_CHECKPOINT, "more than %u MiB wait to be read", QUEUE_MAX_BYTES >> 20);
+			return err_set(err, ERR_CHECKPOINT, "more than %u MiB wait to be read",
+				       QUEUE_MAX_BYTES >> 20);
 	}
 	return r;
 }
@@ -243,7 +255,8 @@ int cpt_unix_read_queue(struct cpt *c, size_t index, struct err *err)
 	if (stream && ioctl(fd, SIOCINQ, &queued))
 		return err_sys(err, "SIOCINQ");
 	if (queued < 0 || (size_t)queued > QUEUE_MAX_BYTES)
-		return err_set(err, ERR_CHECKPOINT, "more than %u MiB wait to be read", QUEUE_MAX_BYTES >> 20);
+		return err_set(err, ERR_CHECKPOINT, "more than %u MiB wait to be read",
+			       QUEUE_MAX_BYTES >> 20);
 	if (stream ? !queued : empty(fd))
 		return 0;
 	old = cpt_sock_int(fd, SOL_SOCKET, SO_PEEK_OFF);

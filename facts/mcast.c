@@ -6,7 +6,8 @@
 
 #define FILE_MAX_BYTES (1 << 20)
 
-/* 224.0.0.1; the kernel joins these on every device (igmp.c, mcast.c), as it does the groups of its own addresses. */
+/* 224.0.0.1; the kernel joins these on every device (igmp.c, mcast.c), as it does the groups of its own
+ * addresses. */
 static bool is_kernels(const struct mcast_group *g)
 {
 	static const uint8_t all4[4] = {224, 0, 0, 1};
@@ -14,15 +15,18 @@ static bool is_kernels(const struct mcast_group *g)
 
 	if (g->ip_bytes == 4)
 		return !memcmp(g->ip, all4, 4);
-	return !memcmp(g->ip, solicited, 13) || (g->ip[0] == 0xff && g->ip[1] <= 2 && g->ip[15] <= 2 && !g->ip[14] && !g->ip[13]);
+	return !memcmp(g->ip, solicited, 13) ||
+	       (g->ip[0] == 0xff && g->ip[1] <= 2 && g->ip[15] <= 2 && !g->ip[14] && !g->ip[13]);
 }
 
-/* A line of a device, "2 eth0 : 3 V3", and below it one for each group: its address as the number it is in memory. */
+/* A line of a device, "2 eth0 : 3 V3", and below it one for each group: its address as the number it is in
+ * memory. */
 static void parse4(char *text, mcast_groups *groups)
 {
 	struct mcast_group g = {.ip_bytes = 4};
 
-	for (char *save = NULL, *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+	for (char *save = NULL, *line = strtok_r(text, "\n", &save); line;
+	     line = strtok_r(NULL, "\n", &save)) {
 		uint32_t ip;
 
 		if (line[0] != '\t') {
@@ -38,7 +42,8 @@ static void parse4(char *text, mcast_groups *groups)
 /* "2 eth0 ff0200000000000000000000000000fb 1 0000000C 0" */
 static void parse6(char *text, mcast_groups *groups)
 {
-	for (char *save = NULL, *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+	for (char *save = NULL, *line = strtok_r(text, "\n", &save); line;
+	     line = strtok_r(NULL, "\n", &save)) {
 		struct mcast_group g = {.ip_bytes = 16};
 		char hex[33];
 		unsigned byte;
@@ -52,7 +57,8 @@ static void parse6(char *text, mcast_groups *groups)
 	}
 }
 
-static int read_one(const char *path, void (*parse)(char *text, mcast_groups *groups), mcast_groups *groups, struct err *err)
+static int read_one(const char *path, void (*parse)(char *text, mcast_groups *groups), mcast_groups *groups,
+		    struct err *err)
 {
 	struct buf text = {0};
 	int r = io_read_file(AT_FDCWD, path, FILE_MAX_BYTES, &text, err);

@@ -104,7 +104,8 @@ static int take_messages(const char *buf, size_t len_bytes, message_fn *fn, void
 {
 	unsigned left = (unsigned)len_bytes;
 
-	for (const struct nlmsghdr *nlh = (const void *)buf; NLMSG_OK(nlh, left); nlh = NLMSG_NEXT(nlh, left)) {
+	for (const struct nlmsghdr *nlh = (const void *)buf; NLMSG_OK(nlh, left);
+	     nlh = NLMSG_NEXT(nlh, left)) {
 		if (nlh->nlmsg_type == NLMSG_DONE)
 			return 1;
 		if (nlh->nlmsg_type == NLMSG_ERROR) {
@@ -119,7 +120,8 @@ static int take_messages(const char *buf, size_t len_bytes, message_fn *fn, void
 	return 0;
 }
 
-static int ask(struct sockdiag *d, const void *req, size_t req_bytes, message_fn *fn, void *arg, struct err *err)
+static int ask(struct sockdiag *d, const void *req, size_t req_bytes, message_fn *fn, void *arg,
+	       struct err *err)
 {
 	enum { ROOM_BYTES = 64 << 10 }; /* net/netlink/af_netlink.c fills at most 32 KiB a time */
 	_free_ char *buf = mem_alloc(ROOM_BYTES);
@@ -156,8 +158,8 @@ int sockdiag_read_unix(struct sockdiag *d, struct err *err)
 	const struct unix_diag_req req = {
 		.sdiag_family = AF_UNIX,
 		.udiag_states = UINT32_MAX,
-		.udiag_show = UDIAG_SHOW_NAME | UDIAG_SHOW_VFS | UDIAG_SHOW_PEER | UDIAG_SHOW_ICONS | UDIAG_SHOW_RQLEN |
-			      UDIAG_SHOW_MEMINFO,
+		.udiag_show = UDIAG_SHOW_NAME | UDIAG_SHOW_VFS | UDIAG_SHOW_PEER | UDIAG_SHOW_ICONS |
+			      UDIAG_SHOW_RQLEN | UDIAG_SHOW_MEMINFO,
 	};
 
 	drop(d);
@@ -193,12 +195,13 @@ static void match_ino(const struct nlmsghdr *nlh, void *arg)
 	w->port = ntohs(msg->id.idiag_dport);
 }
 
-int sockdiag_connecting(struct sockdiag *d, int family, uint32_t ino, uint8_t ret_dst[static 16], uint16_t *ret_port,
-			struct err *err)
+int sockdiag_connecting(struct sockdiag *d, int family, uint32_t ino, uint8_t ret_dst[static 16],
+			uint16_t *ret_port, struct err *err)
 {
 	enum { SYN_SENT = 2 };
-	const struct inet_diag_req_v2 req = {
-		.sdiag_family = (uint8_t)family, .sdiag_protocol = IPPROTO_TCP, .idiag_states = 1u << SYN_SENT};
+	const struct inet_diag_req_v2 req = {.sdiag_family = (uint8_t)family,
+					     .sdiag_protocol = IPPROTO_TCP,
+					     .idiag_states = 1u << SYN_SENT};
 	struct wanted w = {.ino = ino};
 
 	if (ask(d, &req, sizeof(req), match_ino, &w, err))

@@ -126,8 +126,8 @@ void acceptq_close(struct acceptq *q)
 }
 
 /* Sends a segment and waits until the program has seen it. */
-static int send_segment(struct acceptq *q, const struct inject *in, const struct acceptq_conn *conn, const struct inject_tcp *tcp,
-			struct err *err)
+static int send_segment(struct acceptq *q, const struct inject *in, const struct acceptq_conn *conn,
+			const struct inject_tcp *tcp, struct err *err)
 {
 	volatile struct acceptq_bpf__bss *bss = q->bpf->bss;
 	uint32_t before = bss->packets;
@@ -148,7 +148,8 @@ static uint16_t window(const struct acceptq_conn *conn)
 	return (uint16_t)MIN(conn->window >> (conn->wscale_ok ? conn->snd_wscale : 0), 65535u);
 }
 
-static int add_data(struct acceptq *q, const struct inject *in, const struct acceptq_conn *conn, struct err *err)
+static int add_data(struct acceptq *q, const struct inject *in, const struct acceptq_conn *conn,
+		    struct err *err)
 {
 	size_t at = 0;
 
@@ -172,9 +173,11 @@ static int add_data(struct acceptq *q, const struct inject *in, const struct acc
 }
 
 /* Does the connection have all, and nothing else? */
-static int verify(struct acceptq *q, const struct inject *in, const struct acceptq_conn *conn, struct err *err)
+static int verify(struct acceptq *q, const struct inject *in, const struct acceptq_conn *conn,
+		  struct err *err)
 {
-	const struct inject_tcp ask = {.seq = conn->recv_seq, .ack = conn->send_seq, .flags = INJECT_ACK, .window = window(conn)};
+	const struct inject_tcp ask = {
+		.seq = conn->recv_seq, .ack = conn->send_seq, .flags = INJECT_ACK, .window = window(conn)};
 	volatile struct acceptq_bpf__bss *bss = q->bpf->bss;
 	int r;
 
@@ -186,21 +189,24 @@ static int verify(struct acceptq *q, const struct inject *in, const struct accep
 		return -1;
 	if (bss->state != (conn->fin ? STATE_CLOSE_WAIT : STATE_ESTABLISHED) ||
 	    bss->rcv_nxt != conn->recv_seq + (uint32_t)conn->len_bytes + conn->fin)
-		return err_set(err, ERR_SYSTEM, "accept queues: the connection did not come about (TCP state %u)", bss->state);
+		return err_set(err, ERR_SYSTEM,
+			       "accept queues: the connection did not come about (TCP state %u)", bss->state);
 	return 0;
 }
 
 int acceptq_add(struct acceptq *q, const struct inject *in, const struct acceptq_conn *conn, struct err *err)
 {
-	const struct inject_tcp ack = {.seq = conn->recv_seq, .ack = conn->send_seq, .flags = INJECT_ACK, .window = window(conn)};
+	const struct inject_tcp ack = {
+		.seq = conn->recv_seq, .ack = conn->send_seq, .flags = INJECT_ACK, .window = window(conn)};
 	struct inject_tcp reset = {.flags = INJECT_RST};
 	struct err ignored = ERR_INIT;
 
-	*(volatile struct acceptq_attrs *)&q->bpf->bss->attrs = (struct acceptq_attrs){.mss = (uint16_t)conn->mss,
-										       .rcv_wscale = conn->rcv_wscale,
-										       .snd_wscale = conn->snd_wscale,
-										       .wscale_ok = conn->wscale_ok,
-										       .sack_ok = conn->sack_ok};
+	*(volatile struct acceptq_attrs *)&q->bpf->bss->attrs =
+		(struct acceptq_attrs){.mss = (uint16_t)conn->mss,
+				       .rcv_wscale = conn->rcv_wscale,
+				       .snd_wscale = conn->snd_wscale,
+				       .wscale_ok = conn->wscale_ok,
+				       .sack_ok = conn->sack_ok};
 	q->bpf->bss->assigned = 0;
 	q->bpf->bss->state = 0;
 	if (send_segment(q, in, conn, &ack, err))
@@ -211,7 +217,8 @@ int acceptq_add(struct acceptq *q, const struct inject *in, const struct acceptq
 	}
 	if (!add_data(q, in, conn, err) && !verify(q, in, conn, err))
 		return 0;
-	reset.seq = q->bpf->bss->state ? q->bpf->bss->rcv_nxt : conn->recv_seq; /* no other number is believed */
+	reset.seq =
+		q->bpf->bss->state ? q->bpf->bss->rcv_nxt : conn->recv_seq; /* no other number is believed */
 	inject_tcp(in, &conn->remote, &conn->local, &reset, &ignored);
 	return -1;
 }

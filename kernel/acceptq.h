@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Connections that wait in a listener's accept queue: put into one without the far end's part. Needs Linux 6.9
- * (bpf_sk_assign_tcp_reqsk). Works under the network lock.
+ * Connections that wait in a listener's accept queue: put into one without the far end's part. Needs
+ * Linux 6.9 (bpf_sk_assign_tcp_reqsk). Works under the network lock.
  */
 #ifndef VERST_KERNEL_ACCEPTQ_H
 #define VERST_KERNEL_ACCEPTQ_H
@@ -33,7 +33,8 @@ bool acceptq_supported(void);
 struct acceptq;
 int acceptq_open(uint32_t mark, struct acceptq **ret, struct err *err);
 void acceptq_close(struct acceptq *q);
-/* The listener at conn->local gets it. An error leaves nothing in its queue, or what is there dies by a reset. */
+/* The listener at conn->local gets it. An error leaves nothing in its queue, or what is there dies by a
+ * reset. */
 int acceptq_add(struct acceptq *q, const struct inject *in, const struct acceptq_conn *conn, struct err *err);
 
 #endif

@@ -71,8 +71,8 @@ static uint32_t add_bytes(uint32_t sum, const uint8_t *p, size_t len_bytes)
 }
 
 /* Over the pseudo-header and what follows (RFC 9293 3.1, RFC 8200 8.1). In network order. */
-static uint16_t checksum(const struct inject_end *src, const struct inject_end *dst, uint8_t protocol, const uint8_t *p,
-			 size_t len_bytes)
+static uint16_t checksum(const struct inject_end *src, const struct inject_end *dst, uint8_t protocol,
+			 const uint8_t *p, size_t len_bytes)
 {
 	size_t ip_bytes = src->v6 ? 16 : 4;
 	uint32_t sum = protocol + (uint32_t)len_bytes;
@@ -83,12 +83,14 @@ static uint16_t checksum(const struct inject_end *src, const struct inject_end *
 	return htons((uint16_t)~sum);
 }
 
-static size_t put_ip_header(uint8_t *at, const struct inject_end *src, const struct inject_end *dst, uint8_t protocol,
-			    size_t payload_bytes)
+static size_t put_ip_header(uint8_t *at, const struct inject_end *src, const struct inject_end *dst,
+			    uint8_t protocol, size_t payload_bytes)
 {
 	if (src->v6) {
-		struct ip6_hdr ip = {.ip6_flow = htonl(6u << 28), .ip6_plen = htons((uint16_t)payload_bytes),
-				     .ip6_nxt = protocol, .ip6_hlim = HOP_LIMIT};
+		struct ip6_hdr ip = {.ip6_flow = htonl(6u << 28),
+				     .ip6_plen = htons((uint16_t)payload_bytes),
+				     .ip6_nxt = protocol,
+				     .ip6_hlim = HOP_LIMIT};
 
 		memcpy(&ip.ip6_src, src->ip, 16);
 		memcpy(&ip.ip6_dst, dst->ip, 16);
@@ -96,8 +98,12 @@ static size_t put_ip_header(uint8_t *at, const struct inject_end *src, const str
 		return sizeof(ip);
 	}
 	/* The kernel fills in the header's checksum and the id (net/ipv4/raw.c). */
-	struct iphdr ip = {.version = 4, .ihl = 5, .tot_len = htons((uint16_t)(sizeof(ip) + payload_bytes)),
-			   .frag_off = htons(IP_DF), .ttl = HOP_LIMIT, .protocol = protocol};
+	struct iphdr ip = {.version = 4,
+			   .ihl = 5,
+			   .tot_len = htons((uint16_t)(sizeof(ip) + payload_bytes)),
+			   .frag_off = htons(IP_DF),
+			   .ttl = HOP_LIMIT,
+			   .protocol = protocol};
 
 	memcpy(&ip.saddr, src->ip, 4);
 	memcpy(&ip.daddr, dst->ip, 4);
@@ -105,7 +111,8 @@ static size_t put_ip_header(uint8_t *at, const struct inject_end *src, const str
 	return sizeof(ip);
 }
 
-static int send_packet(const struct inject *in, const struct inject_end *dst, const uint8_t *p, size_t len_bytes, struct err *err)
+static int send_packet(const struct inject *in, const struct inject_end *dst, const uint8_t *p,
+		       size_t len_bytes, struct err *err)
 {
 	struct sockaddr_in6 a6 = {.sin6_family = AF_INET6, .sin6_scope_id = dst->scope_id};
 	struct sockaddr_in a4 = {.sin_family = AF_INET};
@@ -119,8 +126,8 @@ static int send_packet(const struct inject *in, const struct inject_end *dst, co
 }
 
 /* Where the IP header ends and the other begins; the packet is then complete but for the checksum. */
-static uint8_t *new_packet(const struct inject_end *src, const struct inject_end *dst, uint8_t protocol, size_t payload_bytes,
-			   uint8_t **ret_payload, struct err *err)
+static uint8_t *new_packet(const struct inject_end *src, const struct inject_end *dst, uint8_t protocol,
+			   size_t payload_bytes, uint8_t **ret_payload, struct err *err)
 {
 	enum { MAX_BYTES = 65535 };
 	size_t ip_bytes = src->v6 ? sizeof(struct ip6_hdr) : sizeof(struct iphdr);
@@ -144,16 +151,20 @@ static void put_timestamp(uint8_t *at, uint32_t timestamp)
 	memcpy(at + sizeof(head), &timestamp, sizeof(timestamp)); /* and no echo */
 }
 
-int inject_tcp(const struct inject *in, const struct inject_end *src, const struct inject_end *dst, const struct inject_tcp *tcp,
-	       struct err *err)
+int inject_tcp(const struct inject *in, const struct inject_end *src, const struct inject_end *dst,
+	       const struct inject_tcp *tcp, struct err *err)
 {
 	enum { TIMESTAMP_BYTES = 12 };
 	size_t head_bytes = sizeof(struct tcphdr) + (tcp->has_timestamp ? TIMESTAMP_BYTES : 0);
 	size_t tcp_bytes = head_bytes + tcp->len_bytes;
 	uint8_t *at;
 	_free_ uint8_t *packet = new_packet(src, dst, IPPROTO_TCP, tcp_bytes, &at, err);
-	struct tcphdr th = {.source = htons(src->port), .dest = htons(dst->port), .seq = htonl(tcp->seq),
-			    .ack_seq = htonl(tcp->ack), .doff = (uint16_t)(head_bytes / 4), .window = htons(tcp->window)};
+	struct tcphdr th = {.source = htons(src->port),
+			    .dest = htons(dst->port),
+			    .seq = htonl(tcp->seq),
+			    .ack_seq = htonl(tcp->ack),
+			    .doff = (uint16_t)(head_bytes / 4),
+			    .window = htons(tcp->window)};
 
 	if (!packet)
 		return -1;
@@ -170,13 +181,14 @@ int inject_tcp(const struct inject *in, const struct inject_end *src, const stru
 	return send_packet(in, dst, packet, (size_t)(at - packet) + tcp_bytes, err);
 }
 
-int inject_udp(const struct inject *in, const struct inject_end *src, const struct inject_end *dst, const void *data,
-	       size_t len_bytes, struct err *err)
+int inject_udp(const struct inject *in, const struct inject_end *src, const struct inject_end *dst,
+	       const void *data, size_t len_bytes, struct err *err)
 {
 	size_t udp_bytes = sizeof(struct udphdr) + len_bytes;
 	uint8_t *at;
 	_free_ uint8_t *packet = new_packet(src, dst, IPPROTO_UDP, udp_bytes, &at, err);
-	struct udphdr uh = {.source = htons(src->port), .dest = htons(dst->port), .len = htons((uint16_t)udp_bytes)};
+	struct udphdr uh = {
+		.source = htons(src->port), .dest = htons(dst->port), .len = htons((uint16_t)udp_bytes)};
 
 	if (!packet)
 		return -1;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Packets made by hand: put into queues of sockets in a network namespace as if they had come from somewhere, or sent out of
- * it. They carry the mark that the network lock lets through.
+ * Packets made by hand: put into queues of sockets in a network namespace as if they had come from somewhere,
+ * or sent out of it. They carry the mark that the network lock lets through.
  */
 #ifndef VERST_KERNEL_INJECT_H
 #define VERST_KERNEL_INJECT_H
@@ -16,7 +16,8 @@ struct inject {
 	int fd4, fd6; /* fd6 -1: the kernel has no IPv6 */
 };
 
-/* One end. An IPv4 address that an IPv6 socket shows (::ffff:a.b.c.d) is IPv4 on the wire: inject_end takes it apart. */
+/* One end. An IPv4 address that an IPv6 socket shows (::ffff:a.b.c.d) is IPv4 on the wire: inject_end takes
+ * it apart. */
 struct inject_end {
 	bool v6;
 	uint8_t ip[16];
@@ -41,9 +42,9 @@ struct inject_tcp {
 int inject_open(uint32_t mark, struct inject *ret, struct err *err);
 void inject_close(struct inject *in);
 
-int inject_tcp(const struct inject *in, const struct inject_end *src, const struct inject_end *dst, const struct inject_tcp *tcp,
-	       struct err *err);
-int inject_udp(const struct inject *in, const struct inject_end *src, const struct inject_end *dst, const void *data,
-	       size_t len_bytes, struct err *err);
+int inject_tcp(const struct inject *in, const struct inject_end *src, const struct inject_end *dst,
+	       const struct inject_tcp *tcp, struct err *err);
+int inject_udp(const struct inject *in, const struct inject_end *src, const struct inject_end *dst,
+	       const void *data, size_t len_bytes, struct err *err);
 
 #endif

@@ -28,7 +28,8 @@ struct link_create_netfilter {
 /* Behind defragmentation (-400), before conntrack (-200): what is dropped leaves no trace. */
 #define LOCK_PRIORITY (-350)
 
-/* Several may hold a lock of the same VE (a migration's commit: the dump and the supervisor): each a priority of its own. */
+/* Several may hold a lock of the same VE (a migration's commit: the dump and the supervisor): each a priority
+ * of its own. */
 #define LOCK_HOLDERS 8
 
 #define LOCK_LINKS 4
@@ -41,7 +42,8 @@ struct netlock {
 	int links[LOCK_LINKS];
 };
 
-/* What comes in is dropped before it is routed (so that nothing is forwarded), what goes out as soon as it is made. */
+/* What comes in is dropped before it is routed (so that nothing is forwarded), what goes out as soon as it is
+ * made. */
 static const struct {
 	uint32_t pf, hook;
 } netfilter_hooks[LOCK_LINKS] = {
@@ -89,11 +91,12 @@ static int64_t skb_mark_offset(void)
 	return at;
 }
 
-#define LOAD(size, dst, src, offset) \
+#define LOAD(size, dst, src, offset)                                                                         \
 	((struct bpf_insn){BPF_LDX | BPF_MEM | (size), (dst), (src), (int16_t)(offset), 0})
-#define SET(dst, value)		    ((struct bpf_insn){BPF_ALU64 | BPF_MOV | BPF_K, (dst), 0, 0, (value)})
-#define SKIP_IF_EQUAL(dst, value, nr) ((struct bpf_insn){BPF_JMP32 | BPF_JEQ | BPF_K, (dst), 0, (nr), (int32_t)(value)})
-#define EXIT			    ((struct bpf_insn){BPF_JMP | BPF_EXIT, 0, 0, 0, 0})
+#define SET(dst, value) ((struct bpf_insn){BPF_ALU64 | BPF_MOV | BPF_K, (dst), 0, 0, (value)})
+#define SKIP_IF_EQUAL(dst, value, nr)                                                                        \
+	((struct bpf_insn){BPF_JMP32 | BPF_JEQ | BPF_K, (dst), 0, (nr), (int32_t)(value)})
+#define EXIT ((struct bpf_insn){BPF_JMP | BPF_EXIT, 0, 0, 0, 0})
 
 /* NF_ACCEPT, and "pass" of cgroup programs, are 1; NF_DROP, and their "drop", are 0. */
 static int load(enum bpf_prog_type type, int attach_type, const struct bpf_insn *insns, size_t nr)
@@ -117,7 +120,8 @@ static int load_netfilter(struct netlock *n)
 
 	if (mark_at < 0)
 		return -1;
-	n->progs[0] = load((enum bpf_prog_type)PROG_TYPE_NETFILTER, ATTACH_NETFILTER, insns, ARRAY_LEN(insns));
+	n->progs[0] =
+		load((enum bpf_prog_type)PROG_TYPE_NETFILTER, ATTACH_NETFILTER, insns, ARRAY_LEN(insns));
 	return n->progs[0] < 0 ? -1 : 0;
 }
 
@@ -153,7 +157,8 @@ static int attach(struct netlock *n, size_t i, int *ret, struct err *err)
 			*ret = (int)syscall(SYS_bpf, BPF_LINK_CREATE, &attr, sizeof(attr));
 		while (*ret < 0 && errno == EBUSY && ++attr.priority < LOCK_PRIORITY + LOCK_HOLDERS);
 	} else {
-		*ret = bpf_link_create(n->progs[i], n->cgroup_fd, (enum bpf_attach_type)cgroup_hooks[i], NULL);
+		*ret = bpf_link_create(n->progs[i], n->cgroup_fd, (enum bpf_attach_type)cgroup_hooks[i],
+				       NULL);
 	}
 	return *ret < 0 ? err_sys(err, "network lock") : 0;
 }
@@ -173,7 +178,8 @@ int netlock_prepare(int netns_fd, int cgroup_fd, struct netlock **ret, struct er
 	n->netfilter = n->netns_fd >= 0 && !load_netfilter(n);
 	if (!n->netfilter && n->cgroup_fd < 0) {
 		netlock_free(n);
-		return err_set(err, ERR_KERNEL, "network lock: this kernel has no BPF netfilter programs (Linux 6.4)");
+		return err_set(err, ERR_KERNEL,
+			       "network lock: this kernel has no BPF netfilter programs (Linux 6.4)");
 	}
 	if (!n->netfilter && load_cgroup(n, err)) {
 		netlock_free(n);
@@ -202,7 +208,8 @@ int netlock_take(struct netlock *n, struct err *err)
 static void close_all(int *fds, size_t nr)
 {
 	for (size_t i = 0; i < nr; i++) {
-		_fd_ int fd = fd_take(&fds[i]);
+		cleanup_fd(&fds[i]);
+		fds[i] = -1;
 	}
 }
 

@@ -8,21 +8,56 @@
 
 #include "lib/cleanup.h"
 
-/* Newer than some headers this is built with, or in headers that cannot be included together; the same everywhere. */
+/* Newer than some headers this is built with, or in headers that cannot be included together; the same
+ * everywhere. */
 enum {
-	N_SOL_IP = 0, N_SOL_TCP = 6, N_SOL_UDP = 17, N_SOL_IPV6 = 41,
-	N_SO_PASSPIDFD = 76, N_SO_RCVPRIORITY = 82, N_SO_PASSRIGHTS = 83,
-	N_IP_TOS = 1, N_IP_TTL = 2, N_IP_RECVOPTS = 6, N_IP_RETOPTS = 7, N_IP_PKTINFO = 8, N_IP_MTU_DISCOVER = 10,
-	N_IP_RECVERR = 11, N_IP_RECVTTL = 12, N_IP_RECVTOS = 13, N_IP_FREEBIND = 15, N_IP_PASSSEC = 18,
-	N_IP_TRANSPARENT = 19, N_IP_RECVORIGDSTADDR = 20, N_IP_MINTTL = 21, N_IP_CHECKSUM = 23,
-	N_IP_BIND_ADDRESS_NO_PORT = 24, N_IP_RECVFRAGSIZE = 25, N_IP_RECVERR_RFC4884 = 26, N_IP_MULTICAST_TTL = 33,
-	N_IP_MULTICAST_LOOP = 34, N_IP_MULTICAST_ALL = 49, N_IP_LOCAL_PORT_RANGE = 51,
-	N_IPV6_MULTICAST_ALL = 29, N_IPV6_RECVERR_RFC4884 = 31, N_IPV6_AUTOFLOWLABEL = 70,
-	N_IPV6_ADDR_PREFERENCES = 72, N_IPV6_MINHOPCOUNT = 73, N_IPV6_RECVORIGDSTADDR = 74, N_IPV6_TRANSPARENT = 75,
-	N_IPV6_RECVFRAGSIZE = 77, N_IPV6_FREEBIND = 78, N_IPV6_RECVPKTINFO = 49, N_IPV6_RECVHOPLIMIT = 51,
-	N_IPV6_RECVTCLASS = 66, N_IPV6_TCLASS = 67, N_IPV6_DONTFRAG = 62,
+	N_SOL_IP = 0,
+	N_SOL_TCP = 6,
+	N_SOL_UDP = 17,
+	N_SOL_IPV6 = 41,
+	N_SO_PASSPIDFD = 76,
+	N_SO_RCVPRIORITY = 82,
+	N_SO_PASSRIGHTS = 83,
+	N_IP_TOS = 1,
+	N_IP_TTL = 2,
+	N_IP_RECVOPTS = 6,
+	N_IP_RETOPTS = 7,
+	N_IP_PKTINFO = 8,
+	N_IP_MTU_DISCOVER = 10,
+	N_IP_RECVERR = 11,
+	N_IP_RECVTTL = 12,
+	N_IP_RECVTOS = 13,
+	N_IP_FREEBIND = 15,
+	N_IP_PASSSEC = 18,
+	N_IP_TRANSPARENT = 19,
+	N_IP_RECVORIGDSTADDR = 20,
+	N_IP_MINTTL = 21,
+	N_IP_CHECKSUM = 23,
+	N_IP_BIND_ADDRESS_NO_PORT = 24,
+	N_IP_RECVFRAGSIZE = 25,
+	N_IP_RECVERR_RFC4884 = 26,
+	N_IP_MULTICAST_TTL = 33,
+	N_IP_MULTICAST_LOOP = 34,
+	N_IP_MULTICAST_ALL = 49,
+	N_IP_LOCAL_PORT_RANGE = 51,
+	N_IPV6_MULTICAST_ALL = 29,
+	N_IPV6_RECVERR_RFC4884 = 31,
+	N_IPV6_AUTOFLOWLABEL = 70,
+	N_IPV6_ADDR_PREFERENCES = 72,
+	N_IPV6_MINHOPCOUNT = 73,
+	N_IPV6_RECVORIGDSTADDR = 74,
+	N_IPV6_TRANSPARENT = 75,
+	N_IPV6_RECVFRAGSIZE = 77,
+	N_IPV6_FREEBIND = 78,
+	N_IPV6_RECVPKTINFO = 49,
+	N_IPV6_RECVHOPLIMIT = 51,
+	N_IPV6_RECVTCLASS = 66,
+	N_IPV6_TCLASS = 67,
+	N_IPV6_DONTFRAG = 62,
 	N_MCAST_JOIN_GROUP = 42,
-	N_TCP_RTO_MAX_MS = 44, N_TCP_RTO_MIN_US = 45, N_TCP_DELACK_MAX_US = 46,
+	N_TCP_RTO_MAX_MS = 44,
+	N_TCP_RTO_MIN_US = 45,
+	N_TCP_DELACK_MAX_US = 46,
 };
 
 #define U   SOCKOPT_UNIX
@@ -33,15 +68,26 @@ enum {
 #define TCP (I | SOCKOPT_TCP)
 #define UDP (I | SOCKOPT_UDP)
 
-#define SO(number, name, type, stage, sockets) \
-	{SOCKOPT_LEVEL_SOCKET, number, SOL_SOCKET, name, SOCKOPT_##type, SOCKOPT_##stage, sockets, true, #name}
-#define SO_BY_NUMBER(number, type, stage, sockets, text) \
-	{SOCKOPT_LEVEL_SOCKET, number, SOL_SOCKET, number, SOCKOPT_##type, SOCKOPT_##stage, sockets, true, text}
+#define SO(number, name, type, stage, sockets)                                                               \
+	{                                                                                                    \
+		SOCKOPT_LEVEL_SOCKET, number, SOL_SOCKET, name, SOCKOPT_##type, SOCKOPT_##stage, sockets,    \
+			true, #name                                                                          \
+	}
+#define SO_BY_NUMBER(number, type, stage, sockets, text)                                                     \
+	{                                                                                                    \
+		SOCKOPT_LEVEL_SOCKET, number, SOL_SOCKET, number, SOCKOPT_##type, SOCKOPT_##stage, sockets,  \
+			true, text                                                                           \
+	}
 /* Levels above SOL_SOCKET have the same numbers on every architecture. */
-#define SAME(level, name, type, stage, sockets) \
-	{N_##level, name, N_##level, name, SOCKOPT_##type, SOCKOPT_##stage, sockets, true, #name}
-#define SAME_N(level, name, type, stage, sockets) \
-	{N_##level, N_##name, N_##level, N_##name, SOCKOPT_##type, SOCKOPT_##stage, sockets, true, #name}
+#define SAME(level, name, type, stage, sockets)                                                              \
+	{                                                                                                    \
+		N_##level, name, N_##level, name, SOCKOPT_##type, SOCKOPT_##stage, sockets, true, #name      \
+	}
+#define SAME_N(level, name, type, stage, sockets)                                                            \
+	{                                                                                                    \
+		N_##level, N_##name, N_##level, N_##name, SOCKOPT_##type, SOCKOPT_##stage, sockets, true,    \
+			#name                                                                                \
+	}
 
 const struct sockopt_desc sockopt_table[] = {
 	SO(2, SO_REUSEADDR, INT, EARLY, A),

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The socket options that are carried: names, kinds of value, and when they can be set. In an image an option is known by the
- * numbers that most architectures use, which are given here; some (SOL_SOCKET on powerpc, mips, sparc) have others, so each row
- * has the node's own number too. Values in the image:
+ * The socket options that are carried: names, kinds of value, and when they can be set. In an image an option
+ *is known by the numbers that most architectures use, which are given here; some (SOL_SOCKET on powerpc,
+ *mips, sparc) have others, so each row has the node's own number too. Values in the image:
  *
  *	INT       u32 little-endian
  *	TIME      two u64 little-endian: seconds, microseconds
  *	LINGER    two u32: on, seconds
  *	TEXT      bytes without a NUL
- *	GROUP     a multicast group joined: its address, 4 or 16 bytes, and the device's name; once for each group
- *	FILTER    classic BPF, for each instruction: u16 code, u8 jt, u8 jf, u32 k
+ *	GROUP     a multicast group joined: its address, 4 or 16 bytes, and the device's name; once for each
+ *group FILTER    classic BPF, for each instruction: u16 code, u8 jt, u8 jf, u32 k
  */
 #ifndef VERST_MODEL_SOCKOPT_H
 #define VERST_MODEL_SOCKOPT_H
@@ -45,7 +45,7 @@ struct sockopt_desc {
 	enum sockopt_stage stage;
 	unsigned sockets;
 	bool when_connected; /* false: of a TCP connection it tells something else */
-	const char *text; /* "SO_KEEPALIVE" */
+	const char *text;    /* "SO_KEEPALIVE" */
 };
 
 /* Sizes are doubled by the kernel when they are set (net/core/sock.c): what was read is set as its half. */

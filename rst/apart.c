@@ -58,7 +58,8 @@ static int set_apart(struct rst_apart *a, struct err *err)
 	return rst_apart_become(a, 0, 0, err);
 }
 
-/* Like fork, but with shared descriptors, into the VE's cgroup. Without that where the cgroup takes no tasks itself. */
+/* Like fork, but with shared descriptors, into the VE's cgroup. Without that where the cgroup takes no tasks
+ * itself. */
 static pid_t fork_apart(int cgroup_fd)
 {
 	struct clone_args args = {.flags = CLONE_FILES | CLONE_INTO_CGROUP, .cgroup = (uint64_t)cgroup_fd};
@@ -85,7 +86,8 @@ int rst_apart_run(struct rst *r, int (*fn)(struct rst_apart *a, struct err *err)
 	shared->result = -1;
 	pid = fork_apart(r->run.cgroup_fd);
 	if (!pid) {
-		struct rst_apart a = {.r = r, .host_root_fd = -1, .tmpfs_fd = -1, .uid = UINT32_MAX, .gid = UINT32_MAX};
+		struct rst_apart a = {
+			.r = r, .host_root_fd = -1, .tmpfs_fd = -1, .uid = UINT32_MAX, .gid = UINT32_MAX};
 
 		if (!set_apart(&a, &shared->err))
 			shared->result = fn(&a, &shared->err);

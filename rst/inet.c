@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* TCP and UDP sockets: all are made when the first is asked for, as those that share ports must come in order. */
+/* TCP and UDP sockets: all are made when the first is asked for, as those that share ports must come in
+ * order. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +21,8 @@ bool rst_inet_any(const struct bytes *ip)
 	return true;
 }
 
-socklen_t rst_inet_addr(const struct inet_obj *obj, const struct bytes *ip, uint32_t port, union sock_addr *ret)
+socklen_t rst_inet_addr(const struct inet_obj *obj, const struct bytes *ip, uint32_t port,
+			union sock_addr *ret)
 {
 	memset(ret, 0, sizeof(*ret));
 	ret->sa.sa_family = (sa_family_t)obj->family;
@@ -64,7 +66,8 @@ static const char *name_of(const struct inet_obj *obj, char ret[static 80])
 	char ip[INET6_ADDRSTRLEN] = "?";
 
 	inet_ntop(obj->family, obj->src.at, ip, sizeof(ip));
-	snprintf(ret, 80, "%s socket %u at %.45s:%u", obj->type == SOCK_STREAM ? "TCP" : "UDP", obj->id, ip, obj->src_port);
+	snprintf(ret, 80, "%s socket %u at %.45s:%u", obj->type == SOCK_STREAM ? "TCP" : "UDP", obj->id, ip,
+		 obj->src_port);
 	return ret;
 }
 
@@ -75,10 +78,10 @@ static int sane(const struct inet_obj *obj, struct err *err)
 
 	if ((obj->family != AF_INET && obj->family != AF_INET6) ||
 	    (!tcp && (obj->type != SOCK_DGRAM || obj->protocol != IPPROTO_UDP)))
-		return err_set(err, ERR_IMAGE, "socket %u: family %d, type %d, protocol %d", obj->id, obj->family, obj->type,
-			       obj->protocol);
-	if (obj->src.len_bytes != ip_bytes || (obj->dst.len_bytes && obj->dst.len_bytes != ip_bytes) || obj->src_port > 65535 ||
-	    obj->dst_port > 65535)
+		return err_set(err, ERR_IMAGE, "socket %u: family %d, type %d, protocol %d", obj->id,
+			       obj->family, obj->type, obj->protocol);
+	if (obj->src.len_bytes != ip_bytes || (obj->dst.len_bytes && obj->dst.len_bytes != ip_bytes) ||
+	    obj->src_port > 65535 || obj->dst_port > 65535)
 		return err_set(err, ERR_IMAGE, "socket %u: address", obj->id);
 	if (obj->unsent_bytes > obj->send_queue.len_bytes)
 		return err_set(err, ERR_IMAGE, "socket %u: unsent bytes", obj->id);
@@ -116,7 +119,8 @@ static int make_one(struct rst *r, const struct inet_obj *obj, int *ret_fd, stru
 	return 0;
 }
 
-/* Connections that nobody had accepted. Where the kernel cannot make them, their far ends will see a reset. */
+/* Connections that nobody had accepted. Where the kernel cannot make them, their far ends will see a reset.
+ */
 static int fill_listeners(struct rst *r, struct err *err)
 {
 	struct acceptq *q = NULL;
@@ -131,7 +135,8 @@ static int fill_listeners(struct rst *r, struct err *err)
 			continue;
 		if (rst_sock_inject(r, &in, err))
 			return -1;
-		if ((!q && acceptq_open(r->netlock ? netlock_mark(r->netlock) : 0, &q, &own)) || acceptq_add(q, in, &conn, &own))
+		if ((!q && acceptq_open(r->netlock ? netlock_mark(r->netlock) : 0, &q, &own)) ||
+		    acceptq_add(q, in, &conn, &own))
 			log_warn("%s, not accepted yet, is lost: %s", name_of(obj, name), own.msg);
 		if (!q)
 			return 0;
@@ -140,8 +145,8 @@ static int fill_listeners(struct rst *r, struct err *err)
 	return 0;
 }
 
-/* Whether a port can be bound depends on who listens there already, so nobody listens before all are bound; connections, which
- * are bound by force, come last. */
+/* Whether a port can be bound depends on who listens there already, so nobody listens before all are bound;
+ * connections, which are bound by force, come last. */
 int rst_inet_make_all(struct rst_apart *a, struct err *err)
 {
 	struct rst *r = a->r;

@@ -16,7 +16,8 @@
 #define SO_BUF_LOCK 72
 #endif
 
-int rst_in_netns(struct rst *r, int (*fn)(struct rst *r, void *arg, struct err *err), void *arg, struct err *err)
+int rst_in_netns(struct rst *r, int (*fn)(struct rst *r, void *arg, struct err *err), void *arg,
+		 struct err *err)
 {
 	_netns_ struct netns_scope scope;
 
@@ -27,7 +28,8 @@ int rst_in_netns(struct rst *r, int (*fn)(struct rst *r, void *arg, struct err *
 
 static struct rst_sock_state *new_state(const struct model *m)
 {
-	size_t unixs_at = sizeof(struct rst_sock_state), inets_at = unixs_at + m->unixs.nr * sizeof(struct rst_unix);
+	size_t unixs_at = sizeof(struct rst_sock_state),
+	       inets_at = unixs_at + m->unixs.nr * sizeof(struct rst_unix);
 	size_t len_bytes = inets_at + m->inets.nr * sizeof(int);
 	struct rst_sock_state *s = rst_apart_memory(len_bytes);
 
@@ -54,8 +56,8 @@ int rst_sock_make(struct rst *r, struct err *err)
 {
 	if (!r->sock) {
 		r->sock = new_state(&r->m);
-		r->sock->failed = rst_unix_plan(r, err) || rst_unix_task_pairs(r, err) || rst_apart_run(r, make_all, err) ||
-				  rst_unix_finish_making(r, err);
+		r->sock->failed = rst_unix_plan(r, err) || rst_unix_task_pairs(r, err) ||
+				  rst_apart_run(r, make_all, err) || rst_unix_finish_making(r, err);
 		return r->sock->failed ? -1 : 0;
 	}
 	return r->sock->failed ? err_set(err, ERR_RESTORE, "sockets could not be made") : 0;
@@ -145,7 +147,8 @@ static int set_one(int fd, const struct sockopt_desc *d, const struct bytes *val
 		linger.l_linger = (int)cur_u32(&c);
 		return setsockopt(fd, d->native_level, d->native_name, &linger, sizeof(linger));
 	case SOCKOPT_TEXT:
-		return setsockopt(fd, d->native_level, d->native_name, value->at, (socklen_t)value->len_bytes);
+		return setsockopt(fd, d->native_level, d->native_name, value->at,
+				  (socklen_t)value->len_bytes);
 	case SOCKOPT_FILTER:
 		return set_filter(fd, d, &c);
 	case SOCKOPT_GROUP:
@@ -162,7 +165,8 @@ static bool is_size(const struct sockopt_desc *d)
 	       (d->native_name == SO_SNDBUF || d->native_name == SO_RCVBUF || d->native_name == SO_BUF_LOCK);
 }
 
-int rst_sock_set_options(int fd, int family, int type, const sockopt_vec *options, enum sockopt_stage stage, struct err *err)
+int rst_sock_set_options(int fd, int family, int type, const sockopt_vec *options, enum sockopt_stage stage,
+			 struct err *err)
 {
 	vec_each(o, options) {
 		const struct sockopt_desc *d = sockopt_find(o->level, o->name);
@@ -171,7 +175,8 @@ int rst_sock_set_options(int fd, int family, int type, const sockopt_vec *option
 			return err_set(err, ERR_IMAGE, "socket option %d of level %d", o->name, o->level);
 		if (d->stage != stage || is_size(d) || !set_one(fd, d, &o->value))
 			continue;
-		/* an older kernel, or a congestion control that is not here: the connection works all the same */
+		/* an older kernel, or a congestion control that is not here: the connection works all the
+		 * same */
 		if (errno != ENOPROTOOPT && errno != ENOENT)
 			return err_sys(err, "%s", d->text);
 		log_warn("%s is not available here; the socket goes without", d->text);
@@ -201,7 +206,8 @@ int rst_sock_grow(int fd, size_t send_bytes, size_t recv_bytes, struct rst_sock_
 	socklen_t len = sizeof(int);
 	int send, recv;
 
-	if (getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &ret->send, &len) || getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &ret->recv, &len))
+	if (getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &ret->send, &len) ||
+	    getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &ret->recv, &len))
 		return err_sys(err, "buffer sizes of a socket");
 	send = (int)MIN(send_bytes, (size_t)INT_MAX / 2);
 	recv = (int)MIN(recv_bytes, (size_t)INT_MAX / 2);
@@ -238,7 +244,8 @@ int rst_sock_settle(int fd, const struct rst_sock_sizes *sizes, const sockopt_ve
 int rst_sock_own(const struct rst *r, int fd, uint32_t uid, uint32_t gid, struct err *err)
 {
 	/* net/socket.c, sockfs_setattr: this is what SO_REUSEPORT and owner matches go by */
-	return fchown(fd, r->run.uid_base + uid, r->run.uid_base + gid) ? err_sys(err, "owner of a socket") : 0;
+	return fchown(fd, r->run.uid_base + uid, r->run.uid_base + gid) ? err_sys(err, "owner of a socket")
+									: 0;
 }
 
 static int kick_all(struct rst *r, void *arg, struct err *err)

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Connections come back by the kernel's repair mode: numbers, addresses, options, queues and windows are set, and nothing is sent.
- * What that mode cannot make (a FIN that came) is made by a packet that only the network lock's own mark lets in. All
- * this happens under that lock: what the kernel tries to send meanwhile stays unsent and is sent later.
+ * Connections come back by the kernel's repair mode: numbers, addresses, options, queues and windows are set,
+ * and nothing is sent. What that mode cannot make (a FIN that came) is made by a packet that only the network
+ * lock's own mark lets in. All this happens under that lock: what the kernel tries to send meanwhile stays
+ * unsent and is sent later.
  */
 #include <errno.h>
 #include <linux/sockios.h>
@@ -15,15 +16,15 @@
 #include "rst/sock.h"
 
 enum { /* include/net/tcp_states.h */
-	ST_ESTABLISHED = 1,
-	ST_SYN_SENT = 2,
-	ST_FIN_WAIT1 = 4,
-	ST_FIN_WAIT2 = 5,
-	ST_CLOSE = 7,
-	ST_CLOSE_WAIT = 8,
-	ST_LAST_ACK = 9,
-	ST_LISTEN = 10,
-	ST_CLOSING = 11,
+       ST_ESTABLISHED = 1,
+       ST_SYN_SENT = 2,
+       ST_FIN_WAIT1 = 4,
+       ST_FIN_WAIT2 = 5,
+       ST_CLOSE = 7,
+       ST_CLOSE_WAIT = 8,
+       ST_LAST_ACK = 9,
+       ST_LISTEN = 10,
+       ST_CLOSING = 11,
 };
 
 /* Options of a segment, as TCP_REPAIR_OPTIONS wants them. */
@@ -35,7 +36,8 @@ enum { OPT_MSS = 2, OPT_WSCALE = 3, OPT_SACK = 4, OPT_TIMESTAMP = 8 };
 
 bool rst_tcp_is_connection(const struct inet_obj *obj)
 {
-	return obj->type == SOCK_STREAM && obj->state != ST_LISTEN && (obj->state != ST_CLOSE || obj->shutdown);
+	return obj->type == SOCK_STREAM && obj->state != ST_LISTEN &&
+	       (obj->state != ST_CLOSE || obj->shutdown);
 }
 
 static int set_tcp(int fd, int name, int value, const char *what, struct err *err)
@@ -54,7 +56,8 @@ int rst_tcp_bind(struct rst *r, int fd, const struct inet_obj *obj, struct err *
 {
 	struct rst_sock_sizes sizes = {0};
 
-	if (set_options(fd, obj, SOCKOPT_EARLY, err) || rst_sock_grow(fd, 0, 0, &sizes, err) || rst_inet_device(fd, obj, err))
+	if (set_options(fd, obj, SOCKOPT_EARLY, err) || rst_sock_grow(fd, 0, 0, &sizes, err) ||
+	    rst_inet_device(fd, obj, err))
 		return -1;
 	if (obj->bound && rst_inet_bind(fd, obj, err))
 		return -1;
@@ -108,7 +111,8 @@ static int push(int fd, const uint8_t *at, size_t len_bytes, const char *what, s
 	return 0;
 }
 
-static int fill_queue(int fd, int queue, const uint8_t *at, size_t len_bytes, const char *what, struct err *err)
+static int fill_queue(int fd, int queue, const uint8_t *at, size_t len_bytes, const char *what,
+		      struct err *err)
 {
 	if (!len_bytes)
 		return 0;
@@ -132,7 +136,9 @@ static int set_window(int fd, const struct inet_obj *obj, struct err *err)
 		w.rcv_wup = obj->recv_seq;
 		w.rcv_wnd = MAX(w.rcv_wnd, 1u);
 	}
-	return setsockopt(fd, IPPROTO_TCP, TCP_REPAIR_WINDOW, &w, sizeof(w)) ? err_sys(err, "TCP_REPAIR_WINDOW") : 0;
+	return setsockopt(fd, IPPROTO_TCP, TCP_REPAIR_WINDOW, &w, sizeof(w))
+		       ? err_sys(err, "TCP_REPAIR_WINDOW")
+		       : 0;
 }
 
 static int state_of(int fd)
@@ -144,7 +150,8 @@ static int state_of(int fd)
 }
 
 /* A packet that the far end could have sent; waits until it did what it is for. */
-static int feign(struct rst *r, int fd, const struct inet_obj *obj, const struct inject_tcp *tcp, int state, struct err *err)
+static int feign(struct rst *r, int fd, const struct inet_obj *obj, const struct inject_tcp *tcp, int state,
+		 struct err *err)
 {
 	struct inject_end src = inject_end(obj->dst.at, obj->dst.len_bytes, obj->dst_port, obj->scope_id);
 	struct inject_end dst = inject_end(obj->src.at, obj->src.len_bytes, obj->src_port, obj->scope_id);
@@ -155,7 +162,8 @@ static int feign(struct rst *r, int fd, const struct inet_obj *obj, const struct
 		return -1;
 	while (state_of(fd) != state) {
 		if (io_now_ns() > end_ns)
-			return err_set(err, ERR_RESTORE, "it is in TCP state %d and not in %d", state_of(fd), state);
+			return err_set(err, ERR_RESTORE, "it is in TCP state %d and not in %d", state_of(fd),
+				       state);
 		sched_yield();
 	}
 	return 0;
@@ -195,7 +203,8 @@ static int finish_sending(int fd, struct err *err)
 }
 
 /* From nothing to a connection that is ESTABLISHED, in repair mode. */
-static int establish(int fd, const struct inet_obj *obj, const struct bytes *dst, uint32_t dst_port, struct err *err)
+static int establish(int fd, const struct inet_obj *obj, const struct bytes *dst, uint32_t dst_port,
+		     struct err *err)
 {
 	union sock_addr a;
 	socklen_t len;
@@ -245,7 +254,8 @@ static int make_connected(struct rst *r, int fd, const struct inet_obj *obj, str
 {
 	bool fin_first = obj->fin_received && obj->state != ST_CLOSING;
 
-	if (establish(fd, obj, &obj->dst, obj->dst_port, err) || fill_queues(fd, obj, err) || set_window(fd, obj, err))
+	if (establish(fd, obj, &obj->dst, obj->dst_port, err) || fill_queues(fd, obj, err) ||
+	    set_window(fd, obj, err))
 		return -1;
 	if (fin_first && feign_fin(r, fd, obj, ST_CLOSE_WAIT, err))
 		return -1;
@@ -254,13 +264,14 @@ static int make_connected(struct rst *r, int fd, const struct inet_obj *obj, str
 	if (go_on(r, fd, obj, err))
 		return -1;
 	if (state_of(fd) != (int)obj->state)
-		return err_set(err, ERR_RESTORE, "it is in TCP state %d and not in %u", state_of(fd), obj->state);
+		return err_set(err, ERR_RESTORE, "it is in TCP state %d and not in %u", state_of(fd),
+			       obj->state);
 	return 0;
 }
 
 /*
- * A connection that has ended, but its owner does not know yet: there may be data to read, and an error. Made with a far
- * end of ours (it has no name any more), and ended by a reset.
+ * A connection that has ended, but its owner does not know yet: there may be data to read, and an error. Made
+ * with a far end of ours (it has no name any more), and ended by a reset.
  */
 static int make_dead(struct rst *r, int fd, const struct inet_obj *obj, struct err *err)
 {
@@ -317,7 +328,8 @@ int rst_tcp_connection(struct rst *r, int fd, const struct inet_obj *obj, struct
 
 	if (obj->state != ST_CLOSE && !obj->dst.len_bytes)
 		return err_set(err, ERR_IMAGE, "it is connected to nothing");
-	/* The size at the time of connect bounds the window that can ever be offered (tcp_select_initial_window). */
+	/* The size at the time of connect bounds the window that can ever be offered
+	 * (tcp_select_initial_window). */
 	recv_bytes = MAX(recv_bytes, 2 * obj->recv_queue.len_bytes + ROOM_BYTES);
 	if (rst_sock_grow(fd, 2 * obj->send_queue.len_bytes + ROOM_BYTES, recv_bytes, &sizes, err) ||
 	    set_options(fd, obj, SOCKOPT_EARLY, err))
@@ -344,15 +356,17 @@ int rst_tcp_connection(struct rst *r, int fd, const struct inet_obj *obj, struct
 		return -1;
 	/* The repair mode forgets SO_REUSEADDR: once more. */
 	if (rst_sock_set_int(fd, SOL_SOCKET, SO_REUSEADDR,
-			     rst_sock_option(&obj->options, SOCKOPT_LEVEL_SOCKET, SOCKOPT_REUSEADDR, 0), "SO_REUSEADDR", err))
+			     rst_sock_option(&obj->options, SOCKOPT_LEVEL_SOCKET, SOCKOPT_REUSEADDR, 0),
+			     "SO_REUSEADDR", err))
 		return -1;
 	return set_options(fd, obj, SOCKOPT_LATE, err);
 }
 
 /*
- * A segment that is too old, so that the far end answers with what it has and what it can take: data that waits to be sent
- * goes out at once, and not when a timer that knows no round trip time yet (3 s) says so. Connections with nothing to send
- * are left alone: a far end that is gone would answer with a reset, before what it sent has been read.
+ * A segment that is too old, so that the far end answers with what it has and what it can take: data that
+ * waits to be sent goes out at once, and not when a timer that knows no round trip time yet (3 s) says so.
+ * Connections with nothing to send are left alone: a far end that is gone would answer with a reset, before
+ * what it sent has been read.
  */
 int rst_tcp_kick(struct rst *r, const struct inet_obj *obj, struct err *err)
 {

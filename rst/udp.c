@@ -24,14 +24,15 @@ static int waiting_bytes(int fd, uint32_t *ret, struct err *err)
 }
 
 /* Where a datagram is to be sent so that this socket gets it. false: nowhere. */
-static bool find_target(const struct inet_obj *obj, const struct sock_packet *p, const struct inject_end *from,
-			struct inject_end *ret)
+static bool find_target(const struct inet_obj *obj, const struct sock_packet *p,
+			const struct inject_end *from, struct inject_end *ret)
 {
 	static const uint8_t local4[4] = {127, 0, 0, 1}, local6[16] = {[15] = 1};
 	const struct bytes *ip = p->to.len_bytes ? &p->to : &obj->src;
 
 	if (rst_inet_any(ip))
-		*ret = from->v6 ? inject_end(local6, 16, obj->src_port, 0) : inject_end(local4, 4, obj->src_port, 0);
+		*ret = from->v6 ? inject_end(local6, 16, obj->src_port, 0)
+				: inject_end(local4, 4, obj->src_port, 0);
 	else
 		*ret = inject_end(ip->at, ip->len_bytes, obj->src_port, obj->scope_id);
 	if (ret->v6 ? ret->ip[0] == 0xff : ret->ip[0] >= 224) /* a group, or a broadcast to all */
@@ -40,7 +41,8 @@ static bool find_target(const struct inet_obj *obj, const struct sock_packet *p,
 }
 
 /* 1: it is in the queue; 0: it did not get there. */
-static int fill_one(struct rst *r, int fd, const struct inet_obj *obj, const struct sock_packet *p, struct err *err)
+static int fill_one(struct rst *r, int fd, const struct inet_obj *obj, const struct sock_packet *p,
+		    struct err *err)
 {
 	size_t ip_bytes = obj->family == AF_INET6 ? 16 : 4;
 	struct inject_end from, to;
@@ -48,9 +50,11 @@ static int fill_one(struct rst *r, int fd, const struct inet_obj *obj, const str
 	uint32_t before = 0, now = 0;
 	int64_t end_ns;
 
-	if (p->from.len_bytes != ip_bytes + 2 || (p->to.len_bytes != 0 && p->to.len_bytes != 4 && p->to.len_bytes != 16))
+	if (p->from.len_bytes != ip_bytes + 2 ||
+	    (p->to.len_bytes != 0 && p->to.len_bytes != 4 && p->to.len_bytes != 16))
 		return err_set(err, ERR_IMAGE, "address of a datagram");
-	from = inject_end(p->from.at, ip_bytes, (uint32_t)(p->from.at[ip_bytes] << 8 | p->from.at[ip_bytes + 1]), 0);
+	from = inject_end(p->from.at, ip_bytes,
+			  (uint32_t)(p->from.at[ip_bytes] << 8 | p->from.at[ip_bytes + 1]), 0);
 	if (!find_target(obj, p, &from, &to))
 		return 0;
 	if (rst_sock_inject(r, &in, err) || waiting_bytes(fd, &before, err) ||
@@ -73,14 +77,16 @@ static bool reuses_port(const struct inet_obj *obj)
 	return rst_sock_option(&obj->options, SOCKOPT_LEVEL_SOCKET, SOCKOPT_REUSEPORT, 0);
 }
 
-/* How many of its SO_REUSEPORT group were made before it, which is its place in there (udp_reuseport_add_sock). */
+/* How many of its SO_REUSEPORT group were made before it, which is its place in there
+ * (udp_reuseport_add_sock). */
 static unsigned place_in_group(const struct rst *r, const struct inet_obj *obj)
 {
 	unsigned nr = 0;
 
 	for (const struct inet_obj *o = r->m.inets.at; o < obj; o++)
-		nr += o->type == SOCK_DGRAM && o->family == obj->family && o->src_port == obj->src_port && o->bound &&
-		      o->owner_uid == obj->owner_uid && !memcmp(o->src.at, obj->src.at, obj->src.len_bytes) && reuses_port(o);
+		nr += o->type == SOCK_DGRAM && o->family == obj->family && o->src_port == obj->src_port &&
+		      o->bound && o->owner_uid == obj->owner_uid &&
+		      !memcmp(o->src.at, obj->src.at, obj->src.len_bytes) && reuses_port(o);
 	return nr;
 }
 
@@ -110,8 +116,8 @@ static int fill(struct rst *r, int fd, const struct inet_obj *obj, struct err *e
 	if (filled < 0)
 		return -1;
 	if (!filled) /* what is lost on the way is lost, as UDP is */
-		log_warn("UDP socket %u, port %u: %zu datagrams that waited to be read are lost", obj->id, obj->src_port,
-			 obj->queue.nr - i + 1);
+		log_warn("UDP socket %u, port %u: %zu datagrams that waited to be read are lost", obj->id,
+			 obj->src_port, obj->queue.nr - i + 1);
 	return place ? steer(fd, false, 0, err) : 0;
 }
 
@@ -126,8 +132,8 @@ static size_t room_bytes(const struct inet_obj *obj)
 }
 
 /*
- * The queue is filled before the socket is connected or tied to a device, as it may hold what came before that, and before
- * the next socket of the same port is there.
+ * The queue is filled before the socket is connected or tied to a device, as it may hold what came before
+ * that, and before the next socket of the same port is there.
  */
 int rst_udp_make(struct rst *r, int fd, const struct inet_obj *obj, struct err *err)
 {

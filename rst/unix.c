@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Unix sockets, in two phases. First all are made: those with a far end together with it, by socketpair, or by connect and
- * accept where one end has the name of a listener. When all files are open, queues are filled, datagram sockets connected, far
- * ends that are gone closed, halves shut down.
+ * Unix sockets, in two phases. First all are made: those with a far end together with it, by socketpair, or
+ * by connect and accept where one end has the name of a listener. When all files are open, queues are filled,
+ * datagram sockets connected, far ends that are gone closed, halves shut down.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -23,7 +23,8 @@ static struct rst_unix *item(const struct rst_apart *a, size_t i)
 
 /* --- how each is made --- */
 
-static void plan_two(struct rst_unix *items, size_t i, enum rst_unix_way way, size_t j, enum rst_unix_way other_way)
+static void plan_two(struct rst_unix *items, size_t i, enum rst_unix_way way, size_t j,
+		     enum rst_unix_way other_way)
 {
 	items[i].way = way;
 	items[i].other = (ssize_t)j;
@@ -32,8 +33,8 @@ static void plan_two(struct rst_unix *items, size_t i, enum rst_unix_way way, si
 }
 
 /*
- * Only who was made with an unnamed datagram socket can be connected to it. One that has datagrams, and no name and no such
- * partner any more, needs one for as long as its queue is filled.
+ * Only who was made with an unnamed datagram socket can be connected to it. One that has datagrams, and no
+ * name and no such partner any more, needs one for as long as its queue is filled.
  */
 static void plan_datagram(const struct model *m, struct rst_unix *items, size_t i)
 {
@@ -79,7 +80,8 @@ static int plan_waiting(const struct model *m, struct rst_unix *items, size_t li
 		struct rst_unix *u = &items[obj - m->unixs.at];
 
 		if (obj->peer || obj->state != SOCK_ST_CONNECTED || u->way)
-			return err_set(err, ERR_IMAGE, "unix socket %u: it waits to be accepted, and is something else", *id);
+			return err_set(err, ERR_IMAGE,
+				       "unix socket %u: it waits to be accepted, and is something else", *id);
 		u->way = UNIX_WAITING;
 		u->other = (ssize_t)listener;
 	}
@@ -97,7 +99,8 @@ int rst_unix_plan(struct rst *r, struct err *err)
 	for (size_t i = 0; i < m->unixs.nr; i++) {
 		const struct unix_obj *obj = &m->unixs.at[i];
 
-		items[i].by_task = (obj->accepted || obj->state == SOCK_ST_LISTEN) && rst_unix_task_is_there(r, obj->peer_pid);
+		items[i].by_task = (obj->accepted || obj->state == SOCK_ST_LISTEN) &&
+				   rst_unix_task_is_there(r, obj->peer_pid);
 		if (items[i].way)
 			continue;
 		if (obj->type == SOCK_DGRAM)
@@ -154,7 +157,8 @@ static ssize_t find_listener(const struct rst_apart *a, const struct unix_obj *n
 	for (size_t i = 0; i < a->r->m.unixs.nr; i++) {
 		const struct unix_obj *o = obj_of(a, i);
 
-		if (o->state == SOCK_ST_LISTEN && o->type == named->type && o->name.len_bytes == named->name.len_bytes &&
+		if (o->state == SOCK_ST_LISTEN && o->type == named->type &&
+		    o->name.len_bytes == named->name.len_bytes &&
 		    !memcmp(o->name.at, named->name.at, o->name.len_bytes))
 			return (ssize_t)i;
 	}
@@ -171,10 +175,12 @@ static int connect_to(int fd, int handle, const struct bytes *name, struct err *
 	return connect(fd, (struct sockaddr *)&to, len) ? err_sys(err, "connect") : 0;
 }
 
-/* A listener for one that is to be accepted: the one that is there, or one for the moment; and who connects to it. */
+/* A listener for one that is to be accepted: the one that is there, or one for the moment; and who connects
+ * to it. */
 static int make_door(struct rst_apart *a, size_t i, struct err *err)
 {
-	const struct unix_obj *obj = obj_of(a, i), *client = item(a, i)->other >= 0 ? obj_of(a, (size_t)item(a, i)->other) : obj;
+	const struct unix_obj *obj = obj_of(a, i),
+			      *client = item(a, i)->other >= 0 ? obj_of(a, (size_t)item(a, i)->other) : obj;
 	struct rst_unix *u = item(a, i);
 	ssize_t listener = find_listener(a, obj);
 
@@ -186,7 +192,8 @@ static int make_door(struct rst_apart *a, size_t i, struct err *err)
 		u->door_handle = u->door_handle < 0 ? -1 : fcntl(u->door_handle, F_DUPFD_CLOEXEC, 3);
 		return u->door < 0 ? err_sys(err, "dup") : 0;
 	}
-	if (new_socket(obj, &u->door, err) || rst_unix_name_bind(a, u->door, &obj->name, NULL, &u->door_handle, err))
+	if (new_socket(obj, &u->door, err) ||
+	    rst_unix_name_bind(a, u->door, &obj->name, NULL, &u->door_handle, err))
 		return -1;
 	u->own_door = true;
 	return listen_as(a, client, u->door, 1, err);
@@ -200,8 +207,8 @@ static int make_accepted(struct rst_apart *a, size_t i, struct err *err)
 
 	if (u->by_task)
 		return 0;
-	if (rst_apart_become(a, obj->peer_uid, obj->peer_gid, err) || connect_to(client, u->door_handle, &obj->name, err) ||
-	    rst_apart_become(a, 0, 0, err))
+	if (rst_apart_become(a, obj->peer_uid, obj->peer_gid, err) ||
+	    connect_to(client, u->door_handle, &obj->name, err) || rst_apart_become(a, 0, 0, err))
 		return -1;
 	u->fd = accept4(u->door, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	return u->fd < 0 ? err_sys(err, "accept") : 0;
@@ -236,7 +243,9 @@ static int make_in_pass(struct rst_apart *a, size_t i, int pass, struct err *err
 		return pass == 0 ? make_pair(a, i, err) : 0;
 	case UNIX_CLIENT:
 	case UNIX_WAITING:
-		return pass == 0 && (new_socket(obj_of(a, i), &item(a, i)->fd, err) || bind_own(a, i, err)) ? -1 : 0;
+		return pass == 0 && (new_socket(obj_of(a, i), &item(a, i)->fd, err) || bind_own(a, i, err))
+			       ? -1
+			       : 0;
 	case UNIX_ACCEPTED:
 		return pass == 1 && (make_door(a, i, err) || make_accepted(a, i, err)) ? -1 : 0;
 	}
@@ -263,7 +272,8 @@ int rst_unix_finish_making(struct rst *r, struct err *err)
 		cleanup_fd(&u->door);
 		cleanup_fd(&u->door_handle);
 		u->door = u->door_handle = -1;
-		if (rst_sock_own(r, u->fd, obj->owner_uid, obj->owner_gid, err) || rst_sock_grow(u->fd, 0, 0, &u->sizes, err))
+		if (rst_sock_own(r, u->fd, obj->owner_uid, obj->owner_gid, err) ||
+		    rst_sock_grow(u->fd, 0, 0, &u->sizes, err))
 			return err_ctx(err, "unix socket %u", obj->id);
 	}
 	return 0;
@@ -290,7 +300,8 @@ static int unix_open(struct rst *r, const struct file_obj *f, int *ret_fd, struc
 
 /* --- connecting --- */
 
-/* Who is connected to a socket must be so before that connects elsewhere: from then on it refuses others (unix_may_send). */
+/* Who is connected to a socket must be so before that connects elsewhere: from then on it refuses others
+ * (unix_may_send). */
 static bool others_first(const struct rst_apart *a, size_t i, const bool *done)
 {
 	const struct unix_obj *obj = obj_of(a, i);
@@ -310,7 +321,8 @@ static int connect_datagram(struct rst_apart *a, size_t i, struct err *err)
 	const struct unix_obj *obj = obj_of(a, i), *peer = obj->peer ? model_unix(&a->r->m, obj->peer) : NULL;
 	const struct sockaddr none = {.sa_family = AF_UNSPEC};
 
-	if (obj->type != SOCK_DGRAM || obj->peer_gone || (peer && u->way == UNIX_PAIR && obj_of(a, (size_t)u->other) == peer))
+	if (obj->type != SOCK_DGRAM || obj->peer_gone ||
+	    (peer && u->way == UNIX_PAIR && obj_of(a, (size_t)u->other) == peer))
 		return 0;
 	if (peer)
 		return connect_to(u->fd, a->r->sock->unixs[peer - a->r->m.unixs.at].handle, &peer->name, err);
@@ -361,14 +373,15 @@ static int finish_one(struct rst_apart *a, size_t i, struct err *err)
 
 	if (close_mate(a, i, err))
 		return -1;
-	if (obj->shutdown & 3 && !(obj->peer_gone && obj->type != SOCK_DGRAM) && shutdown(u->fd, how[obj->shutdown & 3]) &&
-	    errno != ENOTCONN)
+	if (obj->shutdown & 3 && !(obj->peer_gone && obj->type != SOCK_DGRAM) &&
+	    shutdown(u->fd, how[obj->shutdown & 3]) && errno != ENOTCONN)
 		return err_sys(err, "shutdown");
 	u->sizes.grown = true; /* rst_unix_room may have done it to any of them */
 	if (rst_sock_settle(u->fd, &u->sizes, &obj->options, err))
 		return -1;
 	for (int stage = SOCKOPT_EARLY; stage <= SOCKOPT_LATE; stage++)
-		if (rst_sock_set_options(u->fd, AF_UNIX, obj->type, &obj->options, (enum sockopt_stage)stage, err))
+		if (rst_sock_set_options(u->fd, AF_UNIX, obj->type, &obj->options, (enum sockopt_stage)stage,
+					 err))
 			return -1;
 	return 0;
 }
@@ -378,7 +391,10 @@ static int fill_listeners(struct rst_apart *a, struct err *err)
 {
 	for (int pass = 0; pass < 2; pass++) {
 		for (size_t i = 0; i < a->r->m.unixs.nr; i++) {
-			const struct unix_obj *obj = obj_of(a, i), *to = item(a, i)->other >= 0 ? obj_of(a, (size_t)item(a, i)->other) : NULL;
+			const struct unix_obj *obj = obj_of(a, i),
+					      *to = item(a, i)->other >= 0
+							    ? obj_of(a, (size_t)item(a, i)->other)
+							    : NULL;
 			struct rst_unix *u = item(a, i);
 			int r = 0;
 

@@ -49,7 +49,8 @@ static int open_dir_of(const struct rst_apart *a, const char *path, int *ret_fd,
 	return *ret_fd < 0 ? err_sys(err, "%s", dir) : 0;
 }
 
-/* Inside of the scratch directory as root: the directories on the way to the name; with as many above it as it climbs. */
+/* Inside of the scratch directory as root: the directories on the way to the name; with as many above it as
+ * it climbs. */
 static int make_way(const char *name, struct err *err)
 {
 	char part[NAME_MAX_BYTES + 1];
@@ -65,7 +66,8 @@ static int make_way(const char *name, struct err *err)
 	return 0;
 }
 
-static int bind_here(struct rst_apart *a, int fd, const char *name, const struct unix_obj *obj, int *ret_handle, struct err *err)
+static int bind_here(struct rst_apart *a, int fd, const char *name, const struct unix_obj *obj,
+		     int *ret_handle, struct err *err)
 {
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 	size_t len = strlen(name);
@@ -76,7 +78,8 @@ static int bind_here(struct rst_apart *a, int fd, const char *name, const struct
 	umask(obj ? ~obj->mode & 0777 : 0);
 	if (rst_apart_become(a, uid, gid, err))
 		return -1;
-	if (bind(fd, (struct sockaddr *)&addr, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + MIN(len + 1, NAME_MAX_BYTES))))
+	if (bind(fd, (struct sockaddr *)&addr,
+		 (socklen_t)(offsetof(struct sockaddr_un, sun_path) + MIN(len + 1, NAME_MAX_BYTES))))
 		return err_sys(err, "bind");
 	umask(022);
 	if (rst_apart_become(a, 0, 0, err))
@@ -86,16 +89,19 @@ static int bind_here(struct rst_apart *a, int fd, const char *name, const struct
 }
 
 /* To its place, over a stale file that came with the tree. */
-static int move_file(const struct rst_apart *a, const char *name, int dir_fd, const struct unix_obj *obj, int handle, struct err *err)
+static int move_file(const struct rst_apart *a, const char *name, int dir_fd, const struct unix_obj *obj,
+		     int handle, struct err *err)
 {
 	/* a directory with the set-group-id bit may have given it another group */
 	if (fchownat(handle, "", a->r->run.uid_base + obj->uid, a->r->run.uid_base + obj->gid, AT_EMPTY_PATH))
 		return err_sys(err, "owner");
-	return renameat(AT_FDCWD, name, dir_fd, strrchr(obj->path, '/') + 1) ? err_sys(err, "moving it to its place") : 0;
+	return renameat(AT_FDCWD, name, dir_fd, strrchr(obj->path, '/') + 1)
+		       ? err_sys(err, "moving it to its place")
+		       : 0;
 }
 
-static int in_scratch(struct rst_apart *a, int scratch_fd, int dir_fd, int fd, const char *name, const struct unix_obj *obj,
-		      int *ret_handle, struct err *err)
+static int in_scratch(struct rst_apart *a, int scratch_fd, int dir_fd, int fd, const char *name,
+		      const struct unix_obj *obj, int *ret_handle, struct err *err)
 {
 	int r = -1;
 
@@ -108,7 +114,8 @@ static int in_scratch(struct rst_apart *a, int scratch_fd, int dir_fd, int fd, c
 	return r;
 }
 
-static int bind_file(struct rst_apart *a, int fd, const char *name, const struct unix_obj *obj, int *ret_handle, struct err *err)
+static int bind_file(struct rst_apart *a, int fd, const char *name, const struct unix_obj *obj,
+		     int *ret_handle, struct err *err)
 {
 	bool placed = obj && obj->path;
 	_fd_ int dir = -1, scratch = -1, handle = -1;
@@ -121,20 +128,22 @@ static int bind_file(struct rst_apart *a, int fd, const char *name, const struct
 		return -1;
 	if (mkdirat(placed ? dir : a->tmpfs_fd, scratch_name, 0700))
 		return err_sys(err, "scratch directory");
-	scratch = openat(placed ? dir : a->tmpfs_fd, scratch_name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	scratch = openat(placed ? dir : a->tmpfs_fd, scratch_name,
+			 O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (scratch < 0)
 		err_sys(err, "scratch directory");
 	else
 		r = in_scratch(a, scratch, dir, fd, name, obj, &handle, err);
 	if (io_remove_tree(placed ? dir : a->tmpfs_fd, scratch_name, &ignored))
-		log_warn("%s in the directory of %s: %s", scratch_name, placed ? obj->path : name, ignored.msg);
+		log_warn("%s in the directory of %s: %s", scratch_name, placed ? obj->path : name,
+			 ignored.msg);
 	if (!r)
 		*ret_handle = fd_take(&handle);
 	return r;
 }
 
-int rst_unix_name_bind(struct rst_apart *a, int fd, const struct bytes *name, const struct unix_obj *obj, int *ret_handle,
-		   struct err *err)
+int rst_unix_name_bind(struct rst_apart *a, int fd, const struct bytes *name, const struct unix_obj *obj,
+		       int *ret_handle, struct err *err)
 {
 	char text[NAME_MAX_BYTES + 1] = "";
 	struct sockaddr_un addr;
@@ -145,9 +154,10 @@ int rst_unix_name_bind(struct rst_apart *a, int fd, const struct bytes *name, co
 		return err_set(err, ERR_IMAGE, "name of a unix socket");
 	if (!name->at[0]) {
 		len = rst_unix_name_address(-1, name, &addr);
-		return bind(fd, (struct sockaddr *)&addr, len) ? err_sys(err, "binding to @%.*s", (int)name->len_bytes - 1,
-									  (const char *)name->at + 1)
-							       : 0;
+		return bind(fd, (struct sockaddr *)&addr, len)
+			       ? err_sys(err, "binding to @%.*s", (int)name->len_bytes - 1,
+					 (const char *)name->at + 1)
+			       : 0;
 	}
 	memcpy(text, name->at, name->len_bytes);
 	if (strlen(text) != name->len_bytes || text[name->len_bytes - 1] == '/')

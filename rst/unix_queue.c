@@ -25,7 +25,8 @@ int rst_unix_room(int fd, const sock_packet_vec *queue, struct err *err)
 }
 
 struct control {
-	char bytes[CMSG_SPACE(FILES_MAX * sizeof(int)) + CMSG_SPACE(sizeof(struct ucred))] __attribute__((aligned(8)));
+	char bytes[CMSG_SPACE(FILES_MAX * sizeof(int)) + CMSG_SPACE(sizeof(struct ucred))]
+		__attribute__((aligned(8)));
 	size_t len_bytes;
 };
 
@@ -59,15 +60,16 @@ static int make_control(struct rst *r, const struct sock_packet *p, struct contr
 	if (p->has_creds) {
 		struct rst_task *t = p->cred_pid ? rst_tree_find(r, p->cred_pid) : NULL;
 		/* a pid of nobody is refused; ours is none of the VE's, so it is seen as 0 there */
-		struct ucred creds = {t ? t->pid : getpid(), r->run.uid_base + p->cred_uid, r->run.uid_base + p->cred_gid};
+		struct ucred creds = {t ? t->pid : getpid(), r->run.uid_base + p->cred_uid,
+				      r->run.uid_base + p->cred_gid};
 
 		add_control(ret, SCM_CREDENTIALS, &creds, sizeof(creds));
 	}
 	return 0;
 }
 
-static int send_packet(struct rst *r, int fd, const struct sock_packet *p, bool stream, struct sockaddr_un *to, unsigned to_len,
-		       struct err *err)
+static int send_packet(struct rst *r, int fd, const struct sock_packet *p, bool stream,
+		       struct sockaddr_un *to, unsigned to_len, struct err *err)
 {
 	struct control control;
 	size_t at = 0;
@@ -78,8 +80,12 @@ static int send_packet(struct rst *r, int fd, const struct sock_packet *p, bool 
 		return err_set(err, ERR_IMAGE, "an empty piece of a stream");
 	do {
 		struct iovec iov = {p->data.at + at, p->data.len_bytes - at};
-		struct msghdr msg = {.msg_name = to_len ? to : NULL, .msg_namelen = to_len, .msg_iov = &iov, .msg_iovlen = 1,
-				     .msg_control = control.len_bytes ? control.bytes : NULL, .msg_controllen = control.len_bytes};
+		struct msghdr msg = {.msg_name = to_len ? to : NULL,
+				     .msg_namelen = to_len,
+				     .msg_iov = &iov,
+				     .msg_iovlen = 1,
+				     .msg_control = control.len_bytes ? control.bytes : NULL,
+				     .msg_controllen = control.len_bytes};
 		ssize_t n = sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 
 		if (n < 0)
@@ -114,7 +120,8 @@ static int stand_in(struct rst_apart *a, const struct bytes *name, int *ret_fd, 
 }
 
 /* Datagrams to a socket that was made with its mate: only that can send to it, under whatever name. */
-static int fill_by_mate(struct rst_apart *a, const struct unix_obj *obj, const struct rst_unix *u, struct err *err)
+static int fill_by_mate(struct rst_apart *a, const struct unix_obj *obj, const struct rst_unix *u,
+			struct err *err)
 {
 	const struct bytes *from = &obj->queue.at[0].from;
 
@@ -128,7 +135,8 @@ static int fill_by_mate(struct rst_apart *a, const struct unix_obj *obj, const s
 }
 
 /* Datagrams to a named socket, each from its sender. */
-static int fill_by_name(struct rst_apart *a, const struct unix_obj *obj, const struct rst_unix *u, struct err *err)
+static int fill_by_name(struct rst_apart *a, const struct unix_obj *obj, const struct rst_unix *u,
+			struct err *err)
 {
 	const struct rst_sock_state *s = a->r->sock;
 	struct sockaddr_un to;
@@ -162,7 +170,8 @@ int rst_unix_fill(struct rst_apart *a, size_t i, struct err *err)
 	if (!obj->queue.nr)
 		return 0;
 	if (u->mate >= 0)
-		return obj->type == SOCK_DGRAM ? fill_by_mate(a, obj, u, err) : fill_connected(a, obj, u->mate, err);
+		return obj->type == SOCK_DGRAM ? fill_by_mate(a, obj, u, err)
+					       : fill_connected(a, obj, u->mate, err);
 	if (u->other >= 0 && u->way != UNIX_WAITING)
 		return fill_connected(a, obj, s->unixs[u->other].fd, err);
 	if (obj->type == SOCK_DGRAM)

@@ -57,7 +57,8 @@ static void add_op(struct remote_batch *b, struct op *op, const int *fds)
 	case OP_PAIR:
 		op->data = remote_batch_data(b, NULL, 2 * sizeof(int));
 		op->call = remote_call(b, "socketpair", 0, SYS_socketpair, ra_num(AF_UNIX),
-				       ra_num(op->type | SOCK_CLOEXEC | SOCK_NONBLOCK), ra_num(0), ra_data(op->data));
+				       ra_num(op->type | SOCK_CLOEXEC | SOCK_NONBLOCK), ra_num(0),
+				       ra_data(op->data));
 		break;
 	case OP_LISTEN:
 		op->call = remote_call(b, "listen", 0, SYS_listen, ra_num(fds[0]), ra_num(op->backlog));
@@ -65,7 +66,8 @@ static void add_op(struct remote_batch *b, struct op *op, const int *fds)
 	case OP_CONNECT:
 		len = rst_unix_name_address(op->handle >= 0 ? fds[1] : -1, &op->name, &to);
 		op->data = remote_batch_data(b, &to, sizeof(to));
-		op->call = remote_call(b, "connect", REMOTE_MAY_FAIL, SYS_connect, ra_num(fds[0]), ra_data(op->data), ra_num(len));
+		op->call = remote_call(b, "connect", REMOTE_MAY_FAIL, SYS_connect, ra_num(fds[0]),
+				       ra_data(op->data), ra_num(len));
 		break;
 	}
 }
@@ -99,7 +101,8 @@ static int run_batch(struct rst_task *t, struct remote_batch *b, struct op *ops,
 }
 
 /* The two ends out of the task that made them. */
-static int fetch_pair(struct rst *r, const struct rst_task *t, const struct remote_batch *b, const struct op *op, struct err *err)
+static int fetch_pair(struct rst *r, const struct rst_task *t, const struct remote_batch *b,
+		      const struct op *op, struct err *err)
 {
 	struct rst_unix *items = r->sock->unixs, *u = &items[op->index];
 	int theirs[2], *ours[2] = {&u->fd, u->other >= 0 ? &items[u->other].fd : &u->mate};
@@ -113,7 +116,8 @@ static int fetch_pair(struct rst *r, const struct rst_task *t, const struct remo
 	return 0;
 }
 
-static int close_pairs(struct rst_task *t, const struct remote_batch *b, const struct op *ops, size_t nr, struct err *err)
+static int close_pairs(struct rst_task *t, const struct remote_batch *b, const struct op *ops, size_t nr,
+		       struct err *err)
 {
 	struct remote_batch *closing = remote_batch_new();
 	int theirs[2], result;
@@ -128,7 +132,8 @@ static int close_pairs(struct rst_task *t, const struct remote_batch *b, const s
 	return result;
 }
 
-/* What the task could not do (there is no /proc in the VE, say) is done from here: all but the ids is the same. */
+/* What the task could not do (there is no /proc in the VE, say) is done from here: all but the ids is the
+ * same. */
 static int accept_one(struct rst *r, const struct remote_batch *b, const struct op *op, struct err *err)
 {
 	struct rst_unix *u = &r->sock->unixs[op->index];
@@ -183,8 +188,13 @@ static struct op *add(op_vec *ops, enum op_kind kind, const struct unix_obj *see
 {
 	struct op *op = vec_add(ops);
 
-	*op = (struct op){.kind = kind, .pid = seen->peer_pid, .uid = seen->peer_uid, .gid = seen->peer_gid, .index = index,
-			  .fd = -1, .handle = -1};
+	*op = (struct op){.kind = kind,
+			  .pid = seen->peer_pid,
+			  .uid = seen->peer_uid,
+			  .gid = seen->peer_gid,
+			  .index = index,
+			  .fd = -1,
+			  .handle = -1};
 	return op;
 }
 

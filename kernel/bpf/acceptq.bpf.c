@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * On the loopback device of a VE, for as long as accept queues are filled: an ACK made by us (it has the mark) for a listener
- * becomes the last one of a handshake that never was. The kernel makes the connection of it as it does with SYN cookies:
- * numbers from the packet, options from here.
+ * On the loopback device of a VE, for as long as accept queues are filled: an ACK made by us (it has the
+ * mark) for a listener becomes the last one of a handshake that never was. The kernel makes the connection of
+ * it as it does with SYN cookies: numbers from the packet, options from here.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_core_read.h>
@@ -27,7 +27,8 @@ struct acceptq_attrs {
 	__u8 reserved[3];
 };
 
-extern int bpf_sk_assign_tcp_reqsk(struct __sk_buff *skb, struct sock *sk, struct acceptq_attrs *attrs, int attrs__sz) __ksym;
+extern int bpf_sk_assign_tcp_reqsk(struct __sk_buff *skb, struct sock *sk, struct acceptq_attrs *attrs,
+				   int attrs__sz) __ksym;
 
 const volatile __u32 mark = 0;
 struct acceptq_attrs attrs = {};
@@ -99,7 +100,8 @@ int acceptq(struct __sk_buff *skb)
 	else
 		found = bpf_skc_lookup_tcp(skb, &tuple, sizeof(tuple.ipv6), BPF_F_CURRENT_NETNS, 0);
 	if (found) {
-		struct sock *listener = found->state == STATE_LISTEN ? (struct sock *)bpf_skc_to_tcp_sock(found) : NULL;
+		struct sock *listener =
+			found->state == STATE_LISTEN ? (struct sock *)bpf_skc_to_tcp_sock(found) : NULL;
 
 		if (asking)
 			answer(found);

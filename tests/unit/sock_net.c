@@ -42,7 +42,8 @@ void net_make(struct net *net)
 	    "ip addr add " NET_VE "/24 dev skv; ip addr add " NET_VE6 "/64 dev skv nodad; ip link set skv up",
 	    getpid(), net->peer_fd);
 	net_enter(net->peer_fd);
-	run("ip link set lo up; ip addr add " NET_PEER "/24 dev skp; ip addr add " NET_PEER6 "/64 dev skp nodad;"
+	run("ip link set lo up; ip addr add " NET_PEER "/24 dev skp; ip addr add " NET_PEER6
+	    "/64 dev skp nodad;"
 	    "ip link set skp up");
 	net_enter(net->ve_fd);
 }
@@ -175,21 +176,23 @@ int net_int(int fd, int level, int name)
 	int value = -1;
 	socklen_t len = sizeof(value);
 
-	cr_assert_eq(getsockopt(fd, level, name, &value, &len), 0, "getsockopt %d %d: %s", level, name, strerror(errno));
+	cr_assert_eq(getsockopt(fd, level, name, &value, &len), 0, "getsockopt %d %d: %s", level, name,
+		     strerror(errno));
 	return value;
 }
 
 void net_set(int fd, int level, int name, int value)
 {
-	cr_assert_eq(setsockopt(fd, level, name, &value, sizeof(value)), 0, "setsockopt %d %d: %s", level, name,
-		     strerror(errno));
+	cr_assert_eq(setsockopt(fd, level, name, &value, sizeof(value)), 0, "setsockopt %d %d: %s", level,
+		     name, strerror(errno));
 }
 
 void net_deaf(int netns_fd, bool on)
 {
 	net_enter(netns_fd);
 	if (on)
-		run("nft 'add table inet t; add chain inet t i {type filter hook input priority 0; policy drop;}'");
+		run("nft 'add table inet t; add chain inet t i {type filter hook input priority 0; policy "
+		    "drop;}'");
 	else
 		run("nft delete table inet t");
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Two network namespaces of the test process's own, joined by a veth: `ve` (10.66.0.1, fd66::1) and `peer` (.2, ::2). */
+/* Two network namespaces of the test process's own, joined by a veth: `ve` (10.66.0.1, fd66::1) and `peer`
+ * (.2, ::2). */
 #ifndef VERST_TESTS_SOCK_NET_H
 #define VERST_TESTS_SOCK_NET_H
 
@@ -10,9 +11,9 @@
 
 #include "lib/err.h"
 
-#define NET_VE	 "10.66.0.1"
-#define NET_PEER "10.66.0.2"
-#define NET_VE6	 "fd66::1"
+#define NET_VE	  "10.66.0.1"
+#define NET_PEER  "10.66.0.2"
+#define NET_VE6	  "fd66::1"
 #define NET_PEER6 "fd66::2"
 
 struct net {
@@ -38,7 +39,8 @@ uint16_t net_port(int fd);
 bool net_read(int fd, void *p, size_t len_bytes);
 uint8_t net_pattern(size_t i);
 bool net_read_pattern(int fd, size_t from, size_t len_bytes);
-/* Writes the pattern from byte `from` on, until all is written or, with O_NONBLOCK, nothing more goes; how many bytes. */
+/* Writes the pattern from byte `from` on, until all is written or, with O_NONBLOCK, nothing more goes; how
+ * many bytes. */
 size_t net_write_pattern(int fd, size_t from, size_t len_bytes);
 
 /* Whether a namespace hears nothing (it can still talk). Enters it. */

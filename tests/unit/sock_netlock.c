@@ -57,9 +57,12 @@ Test(sock_netlock, nothing_passes_but_the_mark)
 	net_make(&net);
 	cr_assert_eq(netlock_prepare(net.ve_fd, -1, &lock, &err), 0, "%s", err.msg);
 	struct place places[] = {
-		{NET_PEER, NET_VE, net.peer_fd, net.ve_fd},   {NET_VE, NET_PEER, net.ve_fd, net.peer_fd},
-		{NET_PEER6, NET_VE6, net.peer_fd, net.ve_fd}, {NET_VE6, NET_PEER6, net.ve_fd, net.peer_fd},
-		{"127.0.0.1", "127.0.0.1", net.ve_fd, net.ve_fd}, {"::1", "::1", net.ve_fd, net.ve_fd},
+		{NET_PEER, NET_VE, net.peer_fd, net.ve_fd},
+		{NET_VE, NET_PEER, net.ve_fd, net.peer_fd},
+		{NET_PEER6, NET_VE6, net.peer_fd, net.ve_fd},
+		{NET_VE6, NET_PEER6, net.ve_fd, net.peer_fd},
+		{"127.0.0.1", "127.0.0.1", net.ve_fd, net.ve_fd},
+		{"::1", "::1", net.ve_fd, net.ve_fd},
 	};
 
 	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++) {
@@ -146,7 +149,8 @@ Test(sock_netlock, by_cgroup)
 	}
 	netlock_free(lock);
 	close(in);
-	cr_assert_eq(io_write_file(AT_FDCWD, "/sys/fs/cgroup/unified/cgroup.procs", "0", &err), 0, "%s", err.msg);
+	cr_assert_eq(io_write_file(AT_FDCWD, "/sys/fs/cgroup/unified/cgroup.procs", "0", &err), 0, "%s",
+		     err.msg);
 	cr_expect_eq(rmdir(dir), 0);
 }
 
@@ -169,8 +173,9 @@ Test(sock_netlock, cost)
 		cr_assert_eq(netlock_take(lock, &err), 0, "%s", err.msg);
 		netlock_release(lock);
 	}
-	cr_log_info("network lock: prepare %ld us, take %ld us, release %ld us, again %ld us\n", at_us[1] - at_us[0],
-		    at_us[2] - at_us[1], at_us[3] - at_us[2], (net_now_us() - at_us[3]) / 100);
+	cr_log_info("network lock: prepare %ld us, take %ld us, release %ld us, again %ld us\n",
+		    at_us[1] - at_us[0], at_us[2] - at_us[1], at_us[3] - at_us[2],
+		    (net_now_us() - at_us[3]) / 100);
 	cr_expect_lt(at_us[2] - at_us[1], 20000);
 	netlock_free(lock);
 }

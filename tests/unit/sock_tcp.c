@@ -80,7 +80,8 @@ Test(sock_tcp, queues_in_both_directions, .timeout = 60)
 		echo(fds[0], p.peer, out);
 		int again = net_connect(w.net.peer_fd, far[i][0], 80);
 		cr_expect_geq(again, 0, "the listener listens");
-		cr_log_info("TCP with %zu + %zu bytes: dump %ld us, restore %ld us\n", in, out, w.dump_us, w.restore_us);
+		cr_log_info("TCP with %zu + %zu bytes: dump %ld us, restore %ld us\n", in, out, w.dump_us,
+			    w.restore_us);
 		sock_world_free(&w);
 	}
 }
@@ -280,7 +281,9 @@ Test(sock_tcp, last_ack_and_closing, .timeout = 60)
 			shutdown(p.peer, SHUT_WR);
 		usleep(50000);
 		/* what the peer sends arrives, what the VE sends does not */
-		cr_assert_eq(system("nft 'add table inet t; add chain inet t o {type filter hook output priority 0; policy drop;}'"), 0);
+		cr_assert_eq(system("nft 'add table inet t; add chain inet t o {type filter hook output "
+				    "priority 0; policy drop;}'"),
+			     0);
 		cr_assert_eq(net_write_pattern(p.ve, 0, 1000), 1000);
 		shutdown(p.ve, SHUT_WR);
 		if (closing)
@@ -288,7 +291,8 @@ Test(sock_tcp, last_ack_and_closing, .timeout = 60)
 		usleep(50000);
 		fds[0] = p.ve;
 		cr_assert_eq(tcp_state(p.ve), closing ? TCP_FIN_WAIT1 : TCP_LAST_ACK);
-		if (closing) { /* the FIN of the VE did not go out: that it was sent comes with a retransmission */
+		if (closing) { /* the FIN of the VE did not go out: that it was sent comes with a
+				  retransmission */
 			cr_assert_eq(sock_world_dump(&w, fds, 1), 0, "%s", w.err.msg);
 			w.r.m.inets.at[0].state = TCP_CLOSING;
 			w.r.m.inets.at[0].fin_received = true;
@@ -395,7 +399,8 @@ Test(sock_tcp, ports_shared, .timeout = 60)
 	int fds[8], n = 0;
 
 	sock_world_make(&w);
-	struct pair p = connect_pair(&w, NET_VE, 80, w.net.peer_fd); /* the connection comes first in the dump */
+	struct pair p =
+		connect_pair(&w, NET_VE, 80, w.net.peer_fd); /* the connection comes first in the dump */
 	fds[n++] = p.ve;
 	fds[n++] = p.listener;
 	for (int i = 0; i < 3; i++) {
@@ -440,7 +445,8 @@ static int accept_now(int listener)
 	return poll(&p, 1, 2000) == 1 ? accept(listener, NULL, NULL) : -1;
 }
 
-/* Connections that nobody has accepted, with data, with an end, with nothing; moved, or put back when the VE goes on. */
+/* Connections that nobody has accepted, with data, with an end, with nothing; moved, or put back when the VE
+ * goes on. */
 Test(sock_tcp, accept_queue, .timeout = 60)
 {
 	static const char *const bound[][2] = {{NET_VE, NET_VE}, {NET_VE6, NET_VE6}, {"::", NET_VE}};
@@ -464,7 +470,8 @@ Test(sock_tcp, accept_queue, .timeout = 60)
 		if (i % 2) {
 			sock_world_move(&w, &listener, 1);
 			if (i == 1)
-				cr_log_info("TCP accept queue of 3: dump %ld us, restore %ld us\n", w.dump_us, w.restore_us);
+				cr_log_info("TCP accept queue of 3: dump %ld us, restore %ld us\n", w.dump_us,
+					    w.restore_us);
 		} else {
 			cr_expect_eq(sock_world_look(&w, &listener, 1), 0, "%s", w.err.msg);
 		}
@@ -551,11 +558,22 @@ Test(sock_tcp, options, .timeout = 60)
 	static const struct {
 		int level, name, value;
 	} opts[] = {
-		{SOL_SOCKET, SO_KEEPALIVE, 1}, {SOL_SOCKET, SO_OOBINLINE, 1}, {SOL_SOCKET, SO_PRIORITY, 3},
-		{SOL_SOCKET, SO_MARK, 77}, {SOL_SOCKET, SO_RCVLOWAT, 3}, {IPPROTO_TCP, TCP_NODELAY, 1},
-		{IPPROTO_TCP, TCP_KEEPIDLE, 33}, {IPPROTO_TCP, TCP_KEEPINTVL, 44}, {IPPROTO_TCP, TCP_KEEPCNT, 5},
-		{IPPROTO_TCP, TCP_USER_TIMEOUT, 55000}, {IPPROTO_TCP, TCP_NOTSENT_LOWAT, 16384}, {IPPROTO_IP, IP_TOS, 0x10},
-		{IPPROTO_IP, IP_TTL, 9}, {IPPROTO_TCP, TCP_SYNCNT, 4}, {IPPROTO_TCP, TCP_LINGER2, 12}, {SOL_SOCKET, SO_TIMESTAMP, 1},
+		{SOL_SOCKET, SO_KEEPALIVE, 1},
+		{SOL_SOCKET, SO_OOBINLINE, 1},
+		{SOL_SOCKET, SO_PRIORITY, 3},
+		{SOL_SOCKET, SO_MARK, 77},
+		{SOL_SOCKET, SO_RCVLOWAT, 3},
+		{IPPROTO_TCP, TCP_NODELAY, 1},
+		{IPPROTO_TCP, TCP_KEEPIDLE, 33},
+		{IPPROTO_TCP, TCP_KEEPINTVL, 44},
+		{IPPROTO_TCP, TCP_KEEPCNT, 5},
+		{IPPROTO_TCP, TCP_USER_TIMEOUT, 55000},
+		{IPPROTO_TCP, TCP_NOTSENT_LOWAT, 16384},
+		{IPPROTO_IP, IP_TOS, 0x10},
+		{IPPROTO_IP, IP_TTL, 9},
+		{IPPROTO_TCP, TCP_SYNCNT, 4},
+		{IPPROTO_TCP, TCP_LINGER2, 12},
+		{SOL_SOCKET, SO_TIMESTAMP, 1},
 		{IPPROTO_TCP, TCP_CORK, 1},
 	};
 	struct world w;
@@ -583,8 +601,8 @@ Test(sock_tcp, options, .timeout = 60)
 	fds[1] = p.listener;
 	sock_world_move(&w, fds, 2);
 	for (size_t i = 0; i < sizeof(opts) / sizeof(*opts); i++)
-		cr_expect_eq(net_int(fds[0], opts[i].level, opts[i].name), before[i], "option %d of level %d", opts[i].name,
-			     opts[i].level);
+		cr_expect_eq(net_int(fds[0], opts[i].level, opts[i].name), before[i], "option %d of level %d",
+			     opts[i].name, opts[i].level);
 	len = sizeof(now);
 	getsockopt(fds[0], SOL_SOCKET, SO_RCVTIMEO, &now, &len);
 	cr_expect(now.tv_sec == 3 && now.tv_usec == 500000);
@@ -617,7 +635,8 @@ Test(sock_tcp, cgroup)
 	w.r.run.cgroup_fd = open(dir, O_RDONLY | O_DIRECTORY);
 	sock_world_move(&w, &p.ve, 1);
 	net_enter(w.net.ve_fd);
-	snprintf(command, sizeof(command), "ss -Htn --cgroup src " NET_VE ":80 | grep -q '%s'", strrchr(dir, '/'));
+	snprintf(command, sizeof(command), "ss -Htn --cgroup src " NET_VE ":80 | grep -q '%s'",
+		 strrchr(dir, '/'));
 	cr_expect_eq(system(command), 0);
 	echo(p.ve, p.peer, 0);
 	close(p.ve);

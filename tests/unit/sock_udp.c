@@ -31,12 +31,14 @@ static void put(int fd, const char *ip, uint16_t port, size_t from, size_t len_b
 
 	for (size_t i = 0; i < len_bytes; i++)
 		p[i] = net_pattern(from + i);
-	for (int i = 0; (n = sendto(fd, p, len_bytes, 0, &a.sa, len)) < 0 && errno == ENETUNREACH && i < 100; i++)
+	for (int i = 0; (n = sendto(fd, p, len_bytes, 0, &a.sa, len)) < 0 && errno == ENETUNREACH && i < 100;
+	     i++)
 		usleep(20000); /* IPv6 needs a moment on a new device */
-	cr_assert_eq(n, len_bytes, "%s: %s", ip, strerror(errno));
+	cr_assert_eq((size_t)n, len_bytes, "%s: %s", ip, strerror(errno));
 }
 
-/* "3000 from 10.66.0.2:99" with " to IP" if the socket tells; "wrong" if the bytes are not those of the pattern. */
+/* "3000 from 10.66.0.2:99" with " to IP" if the socket tells; "wrong" if the bytes are not those of the
+ * pattern. */
 static const char *get(int fd, size_t pattern_from)
 {
 	static char text[200];
@@ -44,7 +46,11 @@ static const char *get(int fd, size_t pattern_from)
 	uint8_t p[65536];
 	union net_addr a;
 	struct iovec iov = {p, sizeof(p)};
-	struct msghdr msg = {.msg_name = &a, .msg_namelen = sizeof(a), .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
+	struct msghdr msg = {.msg_name = &a,
+			     .msg_namelen = sizeof(a),
+			     .msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = control,
 			     .msg_controllen = sizeof(control)};
 	ssize_t n = recvmsg(fd, &msg, MSG_DONTWAIT);
 
@@ -53,7 +59,9 @@ static const char *get(int fd, size_t pattern_from)
 	for (ssize_t i = 0; i < n; i++)
 		if (p[i] != net_pattern(pattern_from + (size_t)i))
 			return "wrong";
-	inet_ntop(a.sa.sa_family, a.sa.sa_family == AF_INET ? (void *)&a.in.sin_addr : (void *)&a.in6.sin6_addr, ip, sizeof(ip));
+	inet_ntop(a.sa.sa_family,
+		  a.sa.sa_family == AF_INET ? (void *)&a.in.sin_addr : (void *)&a.in6.sin6_addr, ip,
+		  sizeof(ip));
 	snprintf(text, sizeof(text), "%zd from %s:%d", n, ip, ntohs(a.in.sin_port));
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
 		struct in_pktinfo info;
@@ -267,7 +275,9 @@ static void join(int fd, const char *ip, const char *device)
 
 	net_addr(&a, ip, 0);
 	memcpy(&req.gr_group, &a, sizeof(a));
-	cr_assert_eq(setsockopt(fd, a.sa.sa_family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6, MCAST_JOIN_GROUP, &req, sizeof(req)), 0);
+	cr_assert_eq(setsockopt(fd, a.sa.sa_family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6, MCAST_JOIN_GROUP,
+				&req, sizeof(req)),
+		     0);
 }
 
 Test(sock_udp, multicast_groups)

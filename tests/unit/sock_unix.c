@@ -47,7 +47,8 @@ static const char *name_of(int fd, bool peer)
 	socklen_t len = sizeof(a);
 	char *at = text[peer];
 
-	cr_assert_eq((peer ? getpeername : getsockname)(fd, (struct sockaddr *)&a, &len), 0, "%s", strerror(errno));
+	cr_assert_eq((peer ? getpeername : getsockname)(fd, (struct sockaddr *)&a, &len), 0, "%s",
+		     strerror(errno));
 	len -= offsetof(struct sockaddr_un, sun_path);
 	snprintf(at, 128, "%.*s", (int)len, a.sun_path);
 	if (len && !a.sun_path[0]) {
@@ -62,14 +63,15 @@ static void send_fd(int fd, const char *data, size_t len_bytes, int passed)
 {
 	char control[CMSG_SPACE(sizeof(int))] = {0};
 	struct iovec iov = {(void *)(uintptr_t)data, len_bytes};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+	struct msghdr msg = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
 	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
 
 	c->cmsg_level = SOL_SOCKET;
 	c->cmsg_type = SCM_RIGHTS;
 	c->cmsg_len = CMSG_LEN(sizeof(int));
 	memcpy(CMSG_DATA(c), &passed, sizeof(passed));
-	cr_assert_eq(sendmsg(fd, &msg, 0), len_bytes);
+	cr_assert_eq((size_t)sendmsg(fd, &msg, 0), len_bytes);
 }
 
 /* What one call gets: text, "+fd" behind it if a descriptor came. */
@@ -79,7 +81,11 @@ static const char *receive_some(int fd, size_t len_bytes, int *ret_fd)
 	char control[256], from[128] = "";
 	struct sockaddr_un a;
 	struct iovec iov = {text, len_bytes};
-	struct msghdr msg = {.msg_name = &a, .msg_namelen = sizeof(a), .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
+	struct msghdr msg = {.msg_name = &a,
+			     .msg_namelen = sizeof(a),
+			     .msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = control,
 			     .msg_controllen = sizeof(control)};
 	ssize_t n = recvmsg(fd, &msg, MSG_DONTWAIT);
 
@@ -102,7 +108,8 @@ static const char *receive_some(int fd, size_t len_bytes, int *ret_fd)
 	if (msg.msg_namelen > offsetof(struct sockaddr_un, sun_path)) {
 		size_t len = msg.msg_namelen - offsetof(struct sockaddr_un, sun_path);
 
-		snprintf(from, sizeof(from), " from %c%.*s", a.sun_path[0] ? a.sun_path[0] : '@', (int)len - 1, a.sun_path + 1);
+		snprintf(from, sizeof(from), " from %c%.*s", a.sun_path[0] ? a.sun_path[0] : '@',
+			 (int)len - 1, a.sun_path + 1);
 		strcat(text, from);
 	}
 	return text;
@@ -481,7 +488,8 @@ Test(sock_unix, dump_and_go_on)
 	sock_world_free(&w);
 }
 
-/* Descriptors in flight: where in a stream they sit, in packets, a socket that is nowhere else, and one in its own queue. */
+/* Descriptors in flight: where in a stream they sit, in packets, a socket that is nowhere else, and one in
+ * its own queue. */
 Test(sock_unix, descriptors_in_flight)
 {
 	struct world w;
@@ -530,7 +538,7 @@ Test(sock_unix, cost)
 		cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fds + 2 * i), 0);
 	sock_world_check(&w, fds, 1);
 	sock_world_move(&w, fds, 2 * N);
-	cr_log_info("%d unix sockets: dump %.1f us each, restore %.1f us each\n", 2 * N, (double)w.dump_us / (2 * N),
-		    (double)w.restore_us / (2 * N));
+	cr_log_info("%d unix sockets: dump %.1f us each, restore %.1f us each\n", 2 * N,
+		    (double)w.dump_us / (2 * N), (double)w.restore_us / (2 * N));
 	sock_world_free(&w);
 }

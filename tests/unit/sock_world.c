@@ -17,7 +17,8 @@ static int64_t cpu_us(void)
 
 	for (int i = 0; i < 2; i++) {
 		getrusage(whose[i], &u);
-		sum_us += (u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1000000LL + u.ru_utime.tv_usec + u.ru_stime.tv_usec;
+		sum_us += (u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1000000LL + u.ru_utime.tv_usec +
+			  u.ru_stime.tv_usec;
 	}
 	return sum_us;
 }

@@ -15,14 +15,15 @@ struct world {
 	struct findings findings;
 	struct netlock *lock;
 	struct err err;
-	size_t nr; /* of descriptors dumped */
+	size_t nr;		     /* of descriptors dumped */
 	int64_t dump_us, restore_us; /* of cpu time: others may be at work on the machine */
 };
 
 void sock_world_make(struct world *w);
 /* Every obstacle of these descriptors, one a line; owned by w. */
 const char *sock_world_check(struct world *w, const int *fds, size_t nr);
-/* Locks, dumps and closes them, sends the objects through an image into r.m. -1: w->err, and nothing was closed. */
+/* Locks, dumps and closes them, sends the objects through an image into r.m. -1: w->err, and nothing was
+ * closed. */
 int sock_world_dump(struct world *w, int *fds, size_t nr);
 /* The same without closing and without an image: the VE goes on. Unlocks. */
 int sock_world_look(struct world *w, const int *fds, size_t nr);
