@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Direct I/O: a read of a file opened with O_DIRECT has the device write into pages that were pinned when the call began, past
- * all page tables. Were such a page armed while the call is under way, what arrives then would never show as written. So
- * the threads of a task with such a file are stopped for the arming: a stopped thread is inside of no such call.
+ * Direct I/O: a read of a file opened with O_DIRECT has the device write into pages that were pinned when the
+ * call began, past all page tables. Were such a page armed while the call is under way, what arrives then
+ * would never show as written. So the threads of a task with such a file are stopped for the arming: a
+ * stopped thread is inside of no such call.
  */
 #include <errno.h>
 #include <fcntl.h>

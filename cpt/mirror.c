@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What the restoring side has built so far, deduced from the records written to it: by the rules of rst/tree.c (which tasks
- * stay, who is forked when from whom) and of model/aspace.h (which mappings and pages stay). So the dump knows what is there
- * without ever being told.
+ * What the restoring side has built so far, deduced from the records written to it: by the rules of
+ * rst/tree.c (which tasks stay, who is forked when from whom) and of model/aspace.h (which mappings and pages
+ * stay). So the dump knows what is there without ever being told.
  */
 #include "cpt/mm.h"
 
@@ -61,7 +61,8 @@ int mirror_make(struct mirror *m, uint32_t vpid, unsigned round, struct mirror_t
 	if (t->made)
 		return 0;
 	births = mem_alloc(m->tree->tasks.nr * sizeof(*births));
-	if (tree_plan(m->tree, births, err) || mirror_make(m, births[t - m->tasks.at].from, round, &from, err))
+	if (tree_plan(m->tree, births, err) ||
+	    mirror_make(m, births[t - m->tasks.at].from, round, &from, err))
 		return -1;
 	if (t->made)
 		return 0; /* early, with its parent */

@@ -127,7 +127,8 @@ static void clear_vmas(struct mm_obj *mm)
 	mm->vmas.nr = 0;
 }
 
-/* While the VE runs, a mapping that goes away under our hands is left out: the next round sees what is there then. */
+/* While the VE runs, a mapping that goes away under our hands is left out: the next round sees what is there
+ * then. */
 static int read_vmas(struct cpt *c, const struct cpt_task *t, struct cpt_space *s, struct err *err)
 {
 	clear_vmas(&s->obj);
@@ -153,7 +154,8 @@ static void take_flags(struct maps *to, const struct maps *from)
 		to->list.at[i].flags = from->list.at[i].flags;
 }
 
-/* Our code in a stopped task is none of its mappings; a neighbour of the same kind may have been merged with it. */
+/* Our code in a stopped task is none of its mappings; a neighbour of the same kind may have been merged with
+ * it. */
 static void cut_out_blob(const struct cpt_task *t, struct maps *maps)
 {
 	uint64_t start = 0, end = 0;
@@ -172,15 +174,17 @@ static void cut_out_blob(const struct cpt_task *t, struct maps *maps)
 			maps->list.at[nr++] = *m;
 		else if (below.start < below.end)
 			maps->list.at[nr++] = below;
-		else if (above.start < above.end) /* on one side only: anonymous mappings below and above of it differ */
+		else if (above.start <
+			 above.end) /* on one side only: anonymous mappings below and above of it differ */
 			maps->list.at[nr++] = above;
 	}
 	maps->list.nr = nr;
 }
 
 /*
- * The list of mappings is read without flags where that is enough: smaps walks the page tables, and 100 processes would take
- * longer than everything else together. Flags of a list that did not change are those of the last look.
+ * The list of mappings is read without flags where that is enough: smaps walks the page tables, and 100
+ * processes would take longer than everything else together. Flags of a list that did not change are those of
+ * the last look.
  */
 static int read_maps(struct cpt *c, const struct cpt_task *t, struct cpt_space *s, struct err *err)
 {
@@ -255,8 +259,7 @@ static bool list_changed(const struct aspace *as, const struct mm_obj *mm)
 			continue;
 		if (i == as->vmas.nr || as->vmas.at[i].start != v->start || as->vmas.at[i].end != v->end ||
 		    as->vmas.at[i].prot != v->prot || as->vmas.at[i].advice != v->advice ||
-		    as->vmas.at[i].accounted != v->accounted ||
-		    !vma_same_backing(&as->vmas.at[i], v))
+		    as->vmas.at[i].accounted != v->accounted || !vma_same_backing(&as->vmas.at[i], v))
 			return true;
 		i++;
 	}
@@ -274,11 +277,14 @@ static int put_mm(struct cpt *c, struct cpt_space *s, struct mirror_task *dest, 
 	return 0;
 }
 
-/* The task had another address space when its list was read than when its pages are looked at, or has none any more. */
+/* The task had another address space when its list was read than when its pages are looked at, or has none
+ * any more. */
 static int gone_meanwhile(struct cpt_space *s, bool *ret, struct err *err)
 {
 	page_areas any = {0};
-	struct pagemap_query q = {.all_of = PAGE_WPALLOWED, .any_of = PAGE_PRESENT | PAGE_SWAPPED, .ret = PAGE_WPALLOWED,
+	struct pagemap_query q = {.all_of = PAGE_WPALLOWED,
+				  .any_of = PAGE_PRESENT | PAGE_SWAPPED,
+				  .ret = PAGE_WPALLOWED,
 				  .max_pages = 1};
 
 	*ret = true;
@@ -296,8 +302,9 @@ static int gone_meanwhile(struct cpt_space *s, bool *ret, struct err *err)
 }
 
 /*
- * Pages count as clean from here on. Files for direct I/O that are open before: the task stands still meanwhile; that
- * were opened just now: nothing of this arming is believed, and the next one is done with the task standing still.
+ * Pages count as clean from here on. Files for direct I/O that are open before: the task stands still
+ * meanwhile; that were opened just now: nothing of this arming is believed, and the next one is done with the
+ * task standing still.
  */
 static int arm(const struct cpt_task *t, struct cpt_space *s, struct ranges *ret_written, struct err *err)
 {
@@ -316,7 +323,8 @@ static int arm(const struct cpt_task *t, struct cpt_space *s, struct ranges *ret
 	return 0;
 }
 
-static int send_space(struct cpt *c, const struct cpt_task *t, struct cpt_space *s, struct verst_round *ret, struct err *err)
+static int send_space(struct cpt *c, const struct cpt_task *t, struct cpt_space *s, struct verst_round *ret,
+		      struct err *err)
 {
 	struct mirror_task *dest;
 	struct ranges written = {0};
@@ -342,7 +350,8 @@ out:
 	return result;
 }
 
-/* Parents before children: a child is forked at the other side when its first record comes, from what its parent has then. */
+/* Parents before children: a child is forked at the other side when its first record comes, from what its
+ * parent has then. */
 static int send_spaces(struct cpt *c, struct verst_round *ret, struct err *err)
 {
 	vec_each(t, &c->tasks) {
@@ -441,8 +450,8 @@ static int read_layout(struct cpt *c, const struct cpt_task *t, struct cpt_space
 	struct proc_stat stat;
 	struct buf auxv;
 
-	if (proc_stat_read(t->proc_fd, &stat, err) || read_thp(t, mm, err) || cpt_reg_of_exe(c, t, &mm->exe, err) ||
-	    io_read_file(t->proc_fd, "auxv", 4096, &auxv, err))
+	if (proc_stat_read(t->proc_fd, &stat, err) || read_thp(t, mm, err) ||
+	    cpt_reg_of_exe(c, t, &mm->exe, err) || io_read_file(t->proc_fd, "auxv", 4096, &auxv, err))
 		return -1;
 	free(mm->auxv.at);
 	mm->auxv = bytes_dup(auxv.at, auxv.len_bytes);
@@ -493,8 +502,9 @@ int cpt_mm_collect(struct cpt *c, struct err *err)
 		struct cpt_space *s = cpt_space_of(c, t);
 
 		if (!s && t->mm)
-			return err_set(err, ERR_CHECKPOINT, "task %u (%s) shares its memory with task %u (vfork?): try again", t->vpid,
-				       t->comm, cpt_space_find(c, t->mm)->vpid);
+			return err_set(err, ERR_CHECKPOINT,
+				       "task %u (%s) shares its memory with task %u (vfork?): try again",
+				       t->vpid, t->comm, cpt_space_find(c, t->mm)->vpid);
 		if (!s)
 			continue;
 		if (look_at(c, t, s, err) || read_layout(c, t, s, err))

@@ -21,18 +21,18 @@
 /* One address space of the VE. */
 struct cpt_space {
 	mm_id id;
-	pid_t pid;	   /* of the host: the first task of the tree that has it */
+	pid_t pid; /* of the host: the first task of the tree that has it */
 	uint32_t vpid;
-	int uffd;	   /* -1: writes are not tracked, so all is sent while frozen */
-	int pagemap_fd;	   /* of what the task had when it was last identified */
-	int mem_fd;	   /* /proc/PID/mem, opened when needed */
-	bool listed;	   /* some task has it now */
-	bool recorded;	   /* an MM record of it was written */
-	bool skipped;	   /* in this round: it changed under our hands */
+	int uffd;	/* -1: writes are not tracked, so all is sent while frozen */
+	int pagemap_fd; /* of what the task had when it was last identified */
+	int mem_fd;	/* /proc/PID/mem, opened when needed */
+	bool listed;	/* some task has it now */
+	bool recorded;	/* an MM record of it was written */
+	bool skipped;	/* in this round: it changed under our hands */
 	struct maps maps;
-	bool flags_known;  /* maps has flags, or took them over */
-	struct mm_obj obj; /* of maps; the rest when frozen */
-	bool distrusted;   /* direct I/O may have been under way when it was armed: all counts as written */
+	bool flags_known;   /* maps has flags, or took them over */
+	struct mm_obj obj;  /* of maps; the rest when frozen */
+	bool distrusted;    /* direct I/O may have been under way when it was armed: all counts as written */
 	struct ranges owed; /* could not be read in the last round */
 };
 
@@ -41,9 +41,9 @@ struct mirror_task {
 	struct tree_task t;
 	bool made;
 	struct aspace as;
-	uint32_t origin;	/* pid of the task whose records brought the pages; itself after its first record */
-	unsigned origin_round;	/* when they were copied */
-	unsigned sent_round;	/* when its own pages were last brought up to date */
+	uint32_t origin; /* pid of the task whose records brought the pages; itself after its first record */
+	unsigned origin_round; /* when they were copied */
+	unsigned sent_round;   /* when its own pages were last brought up to date */
 };
 
 struct mirror {
@@ -66,7 +66,7 @@ struct cpt_mm_state {
 	unsigned round; /* the one being written */
 	bool can_scan;	/* PAGEMAP_SCAN */
 	uint64_t vdso_digest;
-	dev_t shm_dev;	/* of the kernel's own tmpfs, where shared memory lives */
+	dev_t shm_dev; /* of the kernel's own tmpfs, where shared memory lives */
 	VEC(struct cpt_shm *) shms;
 	VEC(struct known_file) files;
 	struct mirror mirror;
@@ -79,8 +79,10 @@ struct cpt_space *cpt_space_of(const struct cpt *c, const struct cpt_task *t);
 
 /* --- cpt/vma.c --- */
 enum { VMA_IGNORED = 1 };
-/* 0; VMA_IGNORED for [vsyscall]; -1 ERR_OBSTACLES if it cannot be carried, ERR_SYSTEM if it is not there any more. */
-int cpt_vma_obj(struct cpt *c, const struct cpt_task *t, const struct map *m, struct vma_obj *ret, struct err *err);
+/* 0; VMA_IGNORED for [vsyscall]; -1 ERR_OBSTACLES if it cannot be carried, ERR_SYSTEM if it is not there any
+ * more. */
+int cpt_vma_obj(struct cpt *c, const struct cpt_task *t, const struct map *m, struct vma_obj *ret,
+		struct err *err);
 /* Why this mapping cannot be carried; NULL if it can. Asks nobody. */
 const char *cpt_vma_obstacle(const struct cpt *c, const struct map *m, const char **ret_hint);
 bool cpt_map_is_special(const struct map *m); /* vdso, vvar, vsyscall */
@@ -90,7 +92,8 @@ int cpt_track_identify(struct cpt *c, struct err *err); /* t->mm of all tasks; o
 int cpt_track_begin(struct cpt *c, const struct cpt_task *t, struct cpt_space *s, struct err *err);
 /* All mappings that can be are under tracking afterwards; pages in those that were not count as written. */
 int cpt_track_cover(struct cpt_space *s, struct err *err);
-/* Pages of private mappings that were written since the last call, by address; they count as clean from now on. */
+/* Pages of private mappings that were written since the last call, by address; they count as clean from now
+ * on. */
 int cpt_track_arm(struct cpt_space *s, struct ranges *ret_written, struct err *err);
 /* All private pages there are, with PAGE_WPALLOWED, PAGE_WRITTEN, PAGE_SWAPPED. */
 int cpt_track_pages(const struct cpt *c, struct cpt_space *s, page_areas *ret, struct err *err);
@@ -103,7 +106,8 @@ struct stopped_threads {
 	VEC(struct remote *) remotes;
 };
 int cpt_direct_has(const struct cpt_task *t, bool *ret, struct err *err); /* a file opened with O_DIRECT */
-int cpt_direct_stop(const struct cpt_task *t, struct stopped_threads *ret, struct err *err); /* all its threads */
+int cpt_direct_stop(const struct cpt_task *t, struct stopped_threads *ret,
+		    struct err *err); /* all its threads */
 int cpt_direct_go(struct stopped_threads *held, struct err *err);
 
 /* --- cpt/mirror.c --- */
@@ -114,13 +118,16 @@ struct mirror_task *mirror_find(struct mirror *m, uint32_t vpid);
 void mirror_free(struct mirror *m);
 
 /* --- cpt/pages.c --- */
-/* Sends what the other side lacks of a space, and brings the mirror up to date. `written` as cpt_track_arm gave it. */
+/* Sends what the other side lacks of a space, and brings the mirror up to date. `written` as cpt_track_arm
+ * gave it. */
 int cpt_pages_send(struct cpt *c, struct cpt_space *s, struct mirror_task *dest, const struct ranges *written,
 		   struct verst_round *ret, struct err *err);
 
 /* --- cpt/shm.c --- */
-int cpt_shm_of_mapping(struct cpt *c, const struct cpt_task *t, const struct map *m, shm_id *ret, struct err *err);
-int cpt_shm_refresh(struct cpt *c, struct err *err); /* sizes, seals: into the model, and records of those that changed */
+int cpt_shm_of_mapping(struct cpt *c, const struct cpt_task *t, const struct map *m, shm_id *ret,
+		       struct err *err);
+int cpt_shm_refresh(struct cpt *c,
+		    struct err *err); /* sizes, seals: into the model, and records of those that changed */
 int cpt_shm_send(struct cpt *c, struct verst_round *ret, struct err *err);
 void cpt_shm_free(struct cpt *c);
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Which pages of an address space the other side lacks, and sending them. docs/memory.md argues why these are enough. */
+/* Which pages of an address space the other side lacks, and sending them. docs/memory.md argues why these are
+ * enough. */
 #include "cpt/mm.h"
 
 #include <errno.h>
@@ -13,9 +14,9 @@
 #define PIN_PAGES      32u  /* from here on looking at the entries pays */
 
 struct plan {
-	struct ranges data;	/* bytes to send */
-	struct ranges drop;	/* the other side has a page where there is none (any more) */
-	struct ranges inherit;	/* there by fork, and the same */
+	struct ranges data;    /* bytes to send */
+	struct ranges drop;    /* the other side has a page where there is none (any more) */
+	struct ranges inherit; /* there by fork, and the same */
 	struct ranges present;
 };
 
@@ -34,7 +35,8 @@ static uint64_t page_size(void)
 
 /* --- what is to be sent --- */
 
-/* In a mapped file, "swapped" may be a mere marker where a written page was given up: its content must be looked at. */
+/* In a mapped file, "swapped" may be a mere marker where a written page was given up: its content must be
+ * looked at. */
 static void doubtful(const struct mirror_task *dest, const page_areas *pages, struct ranges *ret)
 {
 	struct ranges files = {0};
@@ -50,13 +52,14 @@ static void doubtful(const struct mirror_task *dest, const page_areas *pages, st
 }
 
 /* Pages that may differ from what was sent for them. */
-static void changed(const struct cpt *c, const struct cpt_space *s, const struct mirror_task *dest, const page_areas *pages,
-		    const struct ranges *written, struct ranges *ret)
+static void changed(const struct cpt *c, const struct cpt_space *s, const struct mirror_task *dest,
+		    const page_areas *pages, const struct ranges *written, struct ranges *ret)
 {
 	struct ranges more = {0};
 
 	vec_each(a, pages)
-		if (s->uffd < 0 || s->distrusted || !(a->flags & PAGE_WPALLOWED) || (c->frozen && a->flags & PAGE_WRITTEN))
+		if (s->uffd < 0 || s->distrusted || !(a->flags & PAGE_WPALLOWED) ||
+		    (c->frozen && a->flags & PAGE_WRITTEN))
 			ranges_append(ret, a->start, a->end);
 	ranges_unite(ret, written);
 	ranges_unite(ret, &s->owed);
@@ -66,8 +69,8 @@ static void changed(const struct cpt *c, const struct cpt_space *s, const struct
 }
 
 /*
- * The same frame at the same address: the same bytes. While the VE runs the parent's page must also have stayed unwritten
- * since it was armed, else what was sent of it is older than this look.
+ * The same frame at the same address: the same bytes. While the VE runs the parent's page must also have
+ * stayed unwritten since it was armed, else what was sent of it is older than this look.
  */
 static void same_frames(const uint64_t *child, const uint64_t *parent, size_t nr, bool frozen, uint64_t start,
 			struct ranges *ret)
@@ -85,8 +88,8 @@ static void same_frames(const uint64_t *child, const uint64_t *parent, size_t nr
 }
 
 /* Of the pages that came by fork, those that still are the forker's. */
-static int inherited(const struct cpt *c, const struct cpt_space *s, const struct cpt_space *from, const struct ranges *both,
-		     struct ranges *ret, struct err *err)
+static int inherited(const struct cpt *c, const struct cpt_space *s, const struct cpt_space *from,
+		     const struct ranges *both, struct ranges *ret, struct err *err)
 {
 	_free_ uint64_t *entries = mem_alloc(2 * ENTRIES_A_LOOK * sizeof(*entries));
 	uint64_t page_bytes = page_size();
@@ -95,7 +98,8 @@ static int inherited(const struct cpt *c, const struct cpt_space *s, const struc
 		for (uint64_t at = r->start; at < r->end;) {
 			size_t nr = MIN((r->end - at) / page_bytes, ENTRIES_A_LOOK);
 
-			/* the child first: what the parent writes after this look shows as a frame of its own, or as written */
+			/* the child first: what the parent writes after this look shows as a frame of its
+			 * own, or as written */
 			if (pagemap_entries(s->pagemap_fd, at, nr, entries, err) ||
 			    pagemap_entries(from->pagemap_fd, at, nr, entries + nr, err))
 				return -1;
@@ -107,7 +111,8 @@ static int inherited(const struct cpt *c, const struct cpt_space *s, const struc
 }
 
 /* The first map of a task: it has, by fork, what its forker had been sent at that moment. */
-static int plan_newborn(struct cpt *c, struct cpt_space *s, const struct mirror_task *dest, struct plan *p, struct err *err)
+static int plan_newborn(struct cpt *c, struct cpt_space *s, const struct mirror_task *dest, struct plan *p,
+			struct err *err)
 {
 	struct mirror *m = &c->mm->mirror;
 	const struct mirror_task *from = dest->origin ? mirror_find(m, dest->origin) : NULL;
@@ -125,8 +130,8 @@ static int plan_newborn(struct cpt *c, struct cpt_space *s, const struct mirror_
 	return ret;
 }
 
-static int plan_pages(struct cpt *c, struct cpt_space *s, const struct mirror_task *dest, const struct ranges *written,
-		      struct plan *p, struct verst_round *ret, struct err *err)
+static int plan_pages(struct cpt *c, struct cpt_space *s, const struct mirror_task *dest,
+		      const struct ranges *written, struct plan *p, struct verst_round *ret, struct err *err)
 {
 	page_areas pages = {0};
 	struct ranges private = {0};
@@ -159,9 +164,10 @@ static int plan_pages(struct cpt *c, struct cpt_space *s, const struct mirror_ta
 /* --- reading --- */
 
 /*
- * By /proc/PID/mem where pages are shared copy-on-write, not by process_vm_readv: that pins pages, and pinning a shared one
- * gives the task a copy of its own (mm/gup.c, gup_must_unshare), which would double the memory of every forking server that
- * is dumped. A page that is mapped once is pinned as it is (mm/memory.c, wp_can_reuse_anon_folio), and copied once less.
+ * By /proc/PID/mem where pages are shared copy-on-write, not by process_vm_readv: that pins pages, and
+ * pinning a shared one gives the task a copy of its own (mm/gup.c, gup_must_unshare), which would double the
+ * memory of every forking server that is dumped. A page that is mapped once is pinned as it is (mm/memory.c,
+ * wp_can_reuse_anon_folio), and copied once less.
  */
 static int open_mem(const struct cpt *c, struct cpt_space *s, struct err *err)
 {
@@ -171,7 +177,8 @@ static int open_mem(const struct cpt *c, struct cpt_space *s, struct err *err)
 		return 0;
 	snprintf(path, sizeof(path), "/proc/%d/mem", s->pid);
 	s->mem_fd = open(path, O_RDONLY | O_CLOEXEC);
-	/* the task has ended since it was listed: its pages cannot be read, and the next tree is without it */
+	/* the task has ended since it was listed: its pages cannot be read, and the next tree is without it
+	 */
 	if (s->mem_fd < 0 && !c->frozen && (errno == ESRCH || errno == ENOENT))
 		return 0;
 	return s->mem_fd < 0 ? err_sys(err, "%s", path) : 0;
@@ -219,8 +226,8 @@ static size_t read_pieces(const struct cpt_space *s, const struct range *pieces,
 }
 
 /* The pages of some pieces, all of which fit into one room. What cannot be read goes to `failed`. */
-static int send_pieces(struct cpt *c, struct cpt_space *s, struct range *pieces, size_t nr, struct ranges *failed,
-		       struct err *err)
+static int send_pieces(struct cpt *c, struct cpt_space *s, struct range *pieces, size_t nr,
+		       struct ranges *failed, struct err *err)
 {
 	uint64_t page_bytes = page_size();
 
@@ -322,7 +329,10 @@ static int send_runs(struct sender *x, const struct plan *p, struct err *err)
 		if (run->kind == PAGES_DATA)
 			ret = sender_data(x, run->start, run->start + run->nr_pages * page_size(), err);
 		else
-			ret = sender_flush(x, err) || img_pages_run(x->c->w, run->start, run->nr_pages, run->kind, err) ? -1 : 0;
+			ret = sender_flush(x, err) || img_pages_run(x->c->w, run->start, run->nr_pages,
+								    run->kind, err)
+				      ? -1
+				      : 0;
 	}
 	if (!ret)
 		ret = sender_flush(x, err);
@@ -336,7 +346,8 @@ static int settle(struct sender *x, struct mirror_task *dest, struct plan *p, st
 	struct ranges stale = {0};
 
 	if (x->failed.list.nr && x->c->frozen)
-		return err_set(err, ERR_CHECKPOINT, "memory at %lx cannot be read", x->failed.list.at[0].start);
+		return err_set(err, ERR_CHECKPOINT, "memory at %lx cannot be read",
+			       x->failed.list.at[0].start);
 	ranges_copy(&stale, &x->failed);
 	ranges_intersect(&stale, &dest->as.held);
 	ranges_copy(&dest->as.held, &p->present);
@@ -359,7 +370,10 @@ int cpt_pages_send(struct cpt *c, struct cpt_space *s, struct mirror_task *dest,
 	if (!result && p.data.list.nr)
 		result = open_mem(c, s, err);
 	if (!result && (p.data.list.nr || p.drop.list.nr || p.inherit.list.nr))
-		result = img_pages_begin(c->w, PAGES_MM, s->id, err) || send_runs(&x, &p, err) || img_pages_end(c->w, err) ? -1 : 0;
+		result = img_pages_begin(c->w, PAGES_MM, s->id, err) || send_runs(&x, &p, err) ||
+					 img_pages_end(c->w, err)
+				 ? -1
+				 : 0;
 	if (!result)
 		result = settle(&x, dest, &p, err);
 	ranges_free(&x.failed);

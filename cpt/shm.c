@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Shared memory objects: shared anonymous memory and memfds. They can be written through any of their mappings, by processes
- * that come and go between two rounds, by write(2) and by fallocate(2): no set of tracked mappings sees all of that. So what
- * was sent is remembered as a hash of every page, and a round sends the pages whose hash is another one.
+ * Shared memory objects: shared anonymous memory and memfds. They can be written through any of their
+ * mappings, by processes that come and go between two rounds, by write(2) and by fallocate(2): no set of
+ * tracked mappings sees all of that. So what was sent is remembered as a hash of every page, and a round
+ * sends the pages whose hash is another one.
  */
 #include "cpt/mm.h"
 
@@ -24,8 +25,8 @@ struct cpt_shm {
 	dev_t dev;
 	ino_t ino;
 	int fd;
-	struct shm_obj put; /* as last written; id 0: not yet. name is borrowed */
-	struct ranges held; /* pages the other side has */
+	struct shm_obj put;		 /* as last written; id 0: not yet. name is borrowed */
+	struct ranges held;		 /* pages the other side has */
 	VEC(struct hash_chunk *) hashes; /* [page / CHUNK_PAGES], NULL where nothing was sent */
 };
 
@@ -64,7 +65,8 @@ static struct cpt_shm *add(struct cpt *c, int fd, const struct stat *st, const c
 	return s;
 }
 
-int cpt_shm_of_mapping(struct cpt *c, const struct cpt_task *t, const struct map *m, shm_id *ret, struct err *err)
+int cpt_shm_of_mapping(struct cpt *c, const struct cpt_task *t, const struct map *m, shm_id *ret,
+		       struct err *err)
 {
 	struct cpt_shm *s = find(c, m->dev, m->ino);
 	char path[64], link[512];
@@ -140,8 +142,8 @@ static int put_changed(struct cpt *c, struct cpt_shm *s, struct err *err)
 {
 	const struct shm_obj *obj = &c->m.shms.at[s->id - 1];
 	bool first = !s->put.id;
-	bool same = s->put.size_bytes == obj->size_bytes && s->put.seals == obj->seals && s->put.mode == obj->mode &&
-		    s->put.uid == obj->uid && s->put.gid == obj->gid;
+	bool same = s->put.size_bytes == obj->size_bytes && s->put.seals == obj->seals &&
+		    s->put.mode == obj->mode && s->put.uid == obj->uid && s->put.gid == obj->gid;
 
 	s->put = *obj;
 	return first || same ? 0 : img_put_shm(c->w, obj, err);
@@ -179,7 +181,8 @@ static XXH128_hash_t *hash_at(struct cpt_shm *s, uint64_t page)
 	return &s->hashes.at[chunk]->at[page % CHUNK_PAGES];
 }
 
-/* Remembers the page; true if the other side has just that. A page that was never hashed has 0, which no page hashes to. */
+/* Remembers the page; true if the other side has just that. A page that was never hashed has 0, which no page
+ * hashes to. */
 static bool unchanged(struct cpt_shm *s, uint64_t offset, const void *page)
 {
 	XXH128_hash_t *slot = hash_at(s, offset / page_size()), hash = XXH3_128bits(page, page_size());
@@ -203,7 +206,8 @@ static void read_at(const struct cpt_shm *s, uint64_t offset, void *to, size_t l
 	memset((uint8_t *)to + got, 0, len_bytes - got); /* behind the end there is nothing */
 }
 
-static int send_block(struct cpt *c, const struct cpt_shm *s, uint64_t offset, size_t nr_pages, struct err *err)
+static int send_block(struct cpt *c, const struct cpt_shm *s, uint64_t offset, size_t nr_pages,
+		      struct err *err)
 {
 	void *room = img_pages_room(c->w, nr_pages, err);
 
@@ -226,7 +230,8 @@ static int send_run(struct cpt *c, uint64_t offset, const uint8_t *pages, size_t
 }
 
 /* The runs of pages whose hash is another one. */
-static int send_changed(struct cpt *c, struct cpt_shm *s, uint64_t offset, size_t nr_pages, uint8_t *buf, struct err *err)
+static int send_changed(struct cpt *c, struct cpt_shm *s, uint64_t offset, size_t nr_pages, uint8_t *buf,
+			struct err *err)
 {
 	size_t page_bytes = page_size(), first = 0;
 
@@ -241,7 +246,8 @@ static int send_changed(struct cpt *c, struct cpt_shm *s, uint64_t offset, size_
 	return send_run(c, offset + first * page_bytes, buf + first * page_bytes, nr_pages - first, err);
 }
 
-static int send_pages(struct cpt *c, struct cpt_shm *s, const struct ranges *now, struct verst_round *ret, struct err *err)
+static int send_pages(struct cpt *c, struct cpt_shm *s, const struct ranges *now, struct verst_round *ret,
+		      struct err *err)
 {
 	uint64_t page_bytes = page_size(), most = READ_PAGES * page_bytes;
 	/* without an earlier or a later round there is nothing to compare */
@@ -280,7 +286,8 @@ static int send_shm(struct cpt *c, struct cpt_shm *s, struct verst_round *ret, s
 	result = 0;
 	/* what is gone first: each of the two is one ascending list */
 	if (drops.list.nr)
-		result = img_pages_begin(c->w, PAGES_SHM, s->id, err) || send_drops(c, &drops, err) || img_pages_end(c->w, err);
+		result = img_pages_begin(c->w, PAGES_SHM, s->id, err) || send_drops(c, &drops, err) ||
+			 img_pages_end(c->w, err);
 	if (!result && now.list.nr)
 		result = img_pages_begin(c->w, PAGES_SHM, s->id, err) || send_pages(c, s, &now, ret, err) ||
 			 img_pages_end(c->w, err);

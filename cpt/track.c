@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Which task has which address space, and which pages are written while the VE runs: a userfaultfd in write-protect-async mode,
- * made by an injected call (a userfaultfd belongs to the address space of its maker), taken out and closed inside, and
- * PAGEMAP_SCAN, which also arms.
+ * Which task has which address space, and which pages are written while the VE runs: a userfaultfd in
+ * write-protect-async mode, made by an injected call (a userfaultfd belongs to the address space of its
+ * maker), taken out and closed inside, and PAGEMAP_SCAN, which also arms.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -39,12 +39,14 @@ static bool shares_space(const struct cpt_task *a, const struct cpt_task *b)
 }
 
 /*
- * An exec gives a task a new address space under the same pid. What we track is known by its mappings being registered,
- * which only we do, and always for some page of the stack.
+ * An exec gives a task a new address space under the same pid. What we track is known by its mappings being
+ * registered, which only we do, and always for some page of the stack.
  */
 static int still_there(const struct cpt_space *s, bool *ret, struct err *err)
 {
-	struct pagemap_query q = {.all_of = PAGE_WPALLOWED, .any_of = PAGE_PRESENT | PAGE_SWAPPED, .ret = PAGE_WPALLOWED,
+	struct pagemap_query q = {.all_of = PAGE_WPALLOWED,
+				  .any_of = PAGE_PRESENT | PAGE_SWAPPED,
+				  .ret = PAGE_WPALLOWED,
 				  .max_pages = 1};
 	page_areas areas = {0};
 	uint64_t end = s->maps.list.nr ? s->maps.list.at[s->maps.list.nr - 1].end : 0;
@@ -160,7 +162,8 @@ static bool has_gone(const struct cpt *c, const struct err *err)
 int cpt_track_identify(struct cpt *c, struct err *err)
 {
 	_free_ struct cpt_task **sorted = mem_alloc((c->tasks.nr + 1) * sizeof(*sorted));
-	_free_ struct cpt_task **first = mem_alloc((c->tasks.nr + 1) * sizeof(*first)); /* [task]: who stands for it */
+	_free_ struct cpt_task **first =
+		mem_alloc((c->tasks.nr + 1) * sizeof(*first)); /* [task]: who stands for it */
 	size_t nr = 0;
 
 	vec_each(s, &c->mm->spaces)
@@ -227,8 +230,8 @@ int cpt_track_begin(struct cpt *c, const struct cpt_task *t, struct cpt_space *s
 	c->mm->injected++;
 	ret = make_uffd(r, t, &s->uffd, err);
 	if (ret > 0)
-		log_debug("task %u (%s): its writes cannot be tracked, its memory is sent while it is frozen", t->vpid,
-			  t->comm);
+		log_debug("task %u (%s): its writes cannot be tracked, its memory is sent while it is frozen",
+			  t->vpid, t->comm);
 	if (remote_release(r, ret < 0 ? &(struct err){0} : err))
 		return -1;
 	return ret < 0 ? -1 : 0;
@@ -239,7 +242,8 @@ static bool trackable(const struct map *m)
 	return !m->shared && !cpt_map_is_special(m) && !(m->flags & MAP_FLAG_HUGETLB);
 }
 
-/* A VMA may have vanished, or be one that the kernel refuses (a userfaultfd of the program): it stays untracked. */
+/* A VMA may have vanished, or be one that the kernel refuses (a userfaultfd of the program): it stays
+ * untracked. */
 static bool register_range(int uffd, uint64_t start, uint64_t end)
 {
 	struct uffdio_register reg = {.range = {start, end - start}, .mode = UFFDIO_REGISTER_MODE_WP};
@@ -266,7 +270,8 @@ static void register_all(struct cpt_space *s)
 	}
 }
 
-/* --- scans: runs of private mappings, those of files apart, as page cache pages are none of ours there --- */
+/* --- scans: runs of private mappings, those of files apart, as page cache pages are none of ours there ---
+ */
 
 typedef int scan_fn(struct cpt_space *s, uint64_t start, uint64_t end, bool file, void *arg, struct err *err);
 
@@ -293,7 +298,8 @@ struct scan {
 	bool can_scan;
 };
 
-static int scan_group(struct cpt_space *s, uint64_t start, uint64_t end, bool file, void *arg, struct err *err)
+static int scan_group(struct cpt_space *s, uint64_t start, uint64_t end, bool file, void *arg,
+		      struct err *err)
 {
 	struct scan *scan = arg;
 	struct pagemap_query q = scan->q;
@@ -310,13 +316,16 @@ static int scan_group(struct cpt_space *s, uint64_t start, uint64_t end, bool fi
 int cpt_track_cover(struct cpt_space *s, struct err *err)
 {
 	page_areas bare = {0};
-	struct scan scan = {.q = {.none_of = PAGE_PFNZERO | PAGE_WPALLOWED, .any_of = PAGE_PRESENT | PAGE_SWAPPED,
+	struct scan scan = {.q = {.none_of = PAGE_PFNZERO | PAGE_WPALLOWED,
+				  .any_of = PAGE_PRESENT | PAGE_SWAPPED,
 				  .ret = PAGE_PRESENT},
-			    .areas = &bare, .can_scan = true};
+			    .areas = &bare,
+			    .can_scan = true};
 	int ret = each_group(s, scan_group, &scan, err);
 
 	register_all(s);
-	/* mremap of kernels before 6.14 took the protection bits of pages along, which would then pass for clean */
+	/* mremap of kernels before 6.14 took the protection bits of pages along, which would then pass for
+	 * clean */
 	vec_each(a, &bare) {
 		struct uffdio_writeprotect wp = {.range = {a->start, a->end - a->start}};
 
@@ -329,9 +338,13 @@ int cpt_track_cover(struct cpt_space *s, struct err *err)
 int cpt_track_arm(struct cpt_space *s, struct ranges *ret_written, struct err *err)
 {
 	page_areas written = {0};
-	struct scan scan = {.q = {.none_of = PAGE_PFNZERO, .all_of = PAGE_WRITTEN, .any_of = PAGE_PRESENT | PAGE_SWAPPED,
-				  .ret = PAGE_WRITTEN | PAGE_PRESENT, .arm = true},
-			    .areas = &written, .can_scan = true};
+	struct scan scan = {.q = {.none_of = PAGE_PFNZERO,
+				  .all_of = PAGE_WRITTEN,
+				  .any_of = PAGE_PRESENT | PAGE_SWAPPED,
+				  .ret = PAGE_WRITTEN | PAGE_PRESENT,
+				  .arm = true},
+			    .areas = &written,
+			    .can_scan = true};
 	int ret = each_group(s, scan_group, &scan, err);
 
 	vec_each(a, &written)
@@ -342,9 +355,11 @@ int cpt_track_arm(struct cpt_space *s, struct ranges *ret_written, struct err *e
 
 int cpt_track_pages(const struct cpt *c, struct cpt_space *s, page_areas *ret, struct err *err)
 {
-	struct scan scan = {.q = {.none_of = PAGE_PFNZERO, .any_of = PAGE_PRESENT | PAGE_SWAPPED,
+	struct scan scan = {.q = {.none_of = PAGE_PFNZERO,
+				  .any_of = PAGE_PRESENT | PAGE_SWAPPED,
 				  .ret = PAGE_WPALLOWED | PAGE_WRITTEN | PAGE_SWAPPED},
-			    .areas = ret, .can_scan = c->mm->can_scan};
+			    .areas = ret,
+			    .can_scan = c->mm->can_scan};
 
 	return each_group(s, scan_group, &scan, err);
 }

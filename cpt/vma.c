@@ -55,7 +55,8 @@ const char *cpt_vma_obstacle(const struct cpt *c, const struct map *m, const cha
 	*ret_hint = NULL;
 	if (cpt_map_is_special(m))
 		return NULL;
-	if (starts(m->path, "/SYSV") && m->dev == c->mm->shm_dev) { /* its inode is its id, perhaps 0 (ipc/shm.c) */
+	/* its inode is its id, perhaps 0 (ipc/shm.c) */
+	if (starts(m->path, "/SYSV") && m->dev == c->mm->shm_dev) {
 		*ret_hint = "detach it (shmdt), or use POSIX shared memory";
 		return "System V shared memory";
 	}
@@ -123,7 +124,8 @@ static bool is_dev_zero(const struct map *m, mode_t mode, dev_t rdev)
 	return !m->shared && S_ISCHR(mode) && rdev == makedev(1, 5);
 }
 
-static int file_id_of(struct cpt *c, const struct cpt_task *t, const struct map *m, reg_id *ret, struct err *err)
+static int file_id_of(struct cpt *c, const struct cpt_task *t, const struct map *m, reg_id *ret,
+		      struct err *err)
 {
 	struct known_file *new;
 
@@ -140,7 +142,8 @@ static int file_id_of(struct cpt *c, const struct cpt_task *t, const struct map 
 	return 0;
 }
 
-static int file_vma(struct cpt *c, const struct cpt_task *t, const struct map *m, struct vma_obj *ret, struct err *err)
+static int file_vma(struct cpt *c, const struct cpt_task *t, const struct map *m, struct vma_obj *ret,
+		    struct err *err)
 {
 	char link[64];
 	struct stat st;
@@ -164,7 +167,8 @@ static int file_vma(struct cpt *c, const struct cpt_task *t, const struct map *m
 	return file_id_of(c, t, m, &ret->reg, err);
 }
 
-int cpt_vma_obj(struct cpt *c, const struct cpt_task *t, const struct map *m, struct vma_obj *ret, struct err *err)
+int cpt_vma_obj(struct cpt *c, const struct cpt_task *t, const struct map *m, struct vma_obj *ret,
+		struct err *err)
 {
 	struct map plain = *m;
 	const char *hint, *obstacle;

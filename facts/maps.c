@@ -12,12 +12,14 @@ static const struct {
 	char name[3];
 	uint32_t flag;
 } flag_names[] = {
-	{"mw", MAP_FLAG_MAYWRITE}, {"gd", MAP_FLAG_GROWSDOWN}, {"pf", MAP_FLAG_PFNMAP}, {"lo", MAP_FLAG_LOCKED},
-	{"io", MAP_FLAG_IO}, {"sr", MAP_FLAG_SEQUENTIAL}, {"rr", MAP_FLAG_RANDOM}, {"dc", MAP_FLAG_DONTFORK},
-	{"lf", MAP_FLAG_LOCKED_ONFAULT}, {"nr", MAP_FLAG_NORESERVE}, {"ht", MAP_FLAG_HUGETLB}, {"wf", MAP_FLAG_WIPEONFORK},
-	{"dd", MAP_FLAG_DONTDUMP}, {"hg", MAP_FLAG_HUGEPAGE}, {"nh", MAP_FLAG_NOHUGEPAGE}, {"mg", MAP_FLAG_MERGEABLE},
-	{"um", MAP_FLAG_UFFD}, {"uw", MAP_FLAG_UFFD}, {"ui", MAP_FLAG_UFFD}, {"ss", MAP_FLAG_SHADOW_STACK},
-	{"sl", MAP_FLAG_SEALED}, {"dp", MAP_FLAG_DROPPABLE}, {"mm", MAP_FLAG_MIXED}, {"ac", MAP_FLAG_ACCOUNT},
+	{"mw", MAP_FLAG_MAYWRITE},  {"gd", MAP_FLAG_GROWSDOWN},	   {"pf", MAP_FLAG_PFNMAP},
+	{"lo", MAP_FLAG_LOCKED},    {"io", MAP_FLAG_IO},	   {"sr", MAP_FLAG_SEQUENTIAL},
+	{"rr", MAP_FLAG_RANDOM},    {"dc", MAP_FLAG_DONTFORK},	   {"lf", MAP_FLAG_LOCKED_ONFAULT},
+	{"nr", MAP_FLAG_NORESERVE}, {"ht", MAP_FLAG_HUGETLB},	   {"wf", MAP_FLAG_WIPEONFORK},
+	{"dd", MAP_FLAG_DONTDUMP},  {"hg", MAP_FLAG_HUGEPAGE},	   {"nh", MAP_FLAG_NOHUGEPAGE},
+	{"mg", MAP_FLAG_MERGEABLE}, {"um", MAP_FLAG_UFFD},	   {"uw", MAP_FLAG_UFFD},
+	{"ui", MAP_FLAG_UFFD},	    {"ss", MAP_FLAG_SHADOW_STACK}, {"sl", MAP_FLAG_SEALED},
+	{"dp", MAP_FLAG_DROPPABLE}, {"mm", MAP_FLAG_MIXED},	   {"ac", MAP_FLAG_ACCOUNT},
 };
 
 /* A number up to the character `end`, which is skipped. */
@@ -58,7 +60,8 @@ static bool parse_map(char *p, struct map *ret)
 	if (strnlen(p, 5) < 5 || p[4] != ' ')
 		return false;
 	p += 5;
-	if (!number(&p, 16, ' ', &ret->offset) || !number(&p, 16, ':', &major) || !number(&p, 16, ' ', &minor))
+	if (!number(&p, 16, ' ', &ret->offset) || !number(&p, 16, ':', &major) ||
+	    !number(&p, 16, ' ', &minor))
 		return false;
 	for (ino = 0; *p >= '0' && *p <= '9'; p++)
 		ino = ino * 10 + (uint64_t)(*p - '0');
@@ -188,8 +191,9 @@ bool maps_same(const struct maps *a, const struct maps *b)
 	for (size_t i = 0; i < a->list.nr; i++) {
 		const struct map *x = &a->list.at[i], *y = &b->list.at[i];
 
-		if (x->start != y->start || x->end != y->end || x->offset != y->offset || x->prot != y->prot ||
-		    x->shared != y->shared || x->dev != y->dev || x->ino != y->ino || strcmp(x->path, y->path))
+		if (x->start != y->start || x->end != y->end || x->offset != y->offset ||
+		    x->prot != y->prot || x->shared != y->shared || x->dev != y->dev || x->ino != y->ino ||
+		    strcmp(x->path, y->path))
 			return false;
 	}
 	return true;

@@ -15,7 +15,7 @@ struct scan_arg {
 #define SCAN_IOCTL	 _IOWR('f', 16, struct scan_arg)
 #define SCAN_WP_MATCHING 1
 
-#define AREAS_A_CALL 1024u
+#define AREAS_A_CALL   1024u
 #define ENTRIES_A_CALL 8192u
 
 static void add_area(page_areas *ret, uint64_t start, uint64_t end, uint64_t flags)
@@ -28,7 +28,8 @@ static void add_area(page_areas *ret, uint64_t start, uint64_t end, uint64_t fla
 		vec_push(ret, ((struct page_area){start, end, flags}));
 }
 
-int pagemap_scan(int pagemap_fd, uint64_t start, uint64_t end, const struct pagemap_query *q, page_areas *ret, struct err *err)
+int pagemap_scan(int pagemap_fd, uint64_t start, uint64_t end, const struct pagemap_query *q, page_areas *ret,
+		 struct err *err)
 {
 	struct page_area areas[AREAS_A_CALL];
 	struct scan_arg arg = {
@@ -88,7 +89,8 @@ int pagemap_entries(int pagemap_fd, uint64_t start, size_t nr, uint64_t *ret, st
 	size_t want = nr * 8, got = 0;
 
 	while (got < want) {
-		ssize_t n = pread(pagemap_fd, (uint8_t *)ret + got, want - got, (off_t)(start / page_bytes * 8 + got));
+		ssize_t n = pread(pagemap_fd, (uint8_t *)ret + got, want - got,
+				  (off_t)(start / page_bytes * 8 + got));
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -102,8 +104,8 @@ int pagemap_entries(int pagemap_fd, uint64_t start, size_t nr, uint64_t *ret, st
 	return 0;
 }
 
-int pagemap_scan_entries(int pagemap_fd, uint64_t start, uint64_t end, const struct pagemap_query *q, page_areas *ret,
-			 struct err *err)
+int pagemap_scan_entries(int pagemap_fd, uint64_t start, uint64_t end, const struct pagemap_query *q,
+			 page_areas *ret, struct err *err)
 {
 	uint64_t page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
 	_free_ uint64_t *entries = mem_alloc(ENTRIES_A_CALL * sizeof(*entries));
@@ -116,7 +118,8 @@ int pagemap_scan_entries(int pagemap_fd, uint64_t start, uint64_t end, const str
 		for (size_t i = 0; i < nr; i++, at += page_bytes) {
 			uint64_t flags = flags_of_entry(entries[i]);
 
-			if (!(flags & q->none_of) && (flags & q->all_of) == q->all_of && (!q->any_of || flags & q->any_of))
+			if (!(flags & q->none_of) && (flags & q->all_of) == q->all_of &&
+			    (!q->any_of || flags & q->any_of))
 				add_area(ret, at, at + page_bytes, flags & q->ret);
 		}
 	}

@@ -26,25 +26,29 @@ typedef VEC(struct page_area) page_areas;
 struct pagemap_query {
 	uint64_t none_of, all_of, any_of; /* any_of 0: no matter */
 	uint64_t ret;			  /* which flags to give back */
-	bool arm;	/* what is reported as written counts as clean from now on; skips mappings that are not tracked */
+	bool arm; /* what is reported as written counts as clean from now on; skips mappings that are not
+		     tracked */
 	uint64_t max_pages; /* stop after so many; 0: no limit */
 };
 
 /* Appends to ret, by address. ERR_KERNEL if the kernel (before 6.7) has no PAGEMAP_SCAN. */
-int pagemap_scan(int pagemap_fd, uint64_t start, uint64_t end, const struct pagemap_query *q, page_areas *ret, struct err *err);
+int pagemap_scan(int pagemap_fd, uint64_t start, uint64_t end, const struct pagemap_query *q, page_areas *ret,
+		 struct err *err);
 bool pagemap_scan_works(void);
 
-/* The same without arm and PAGE_WRITTEN, WPALLOWED, PFNZERO, by reading all entries: for kernels without PAGEMAP_SCAN. */
-int pagemap_scan_entries(int pagemap_fd, uint64_t start, uint64_t end, const struct pagemap_query *q, page_areas *ret,
-			 struct err *err);
+/* The same without arm and PAGE_WRITTEN, WPALLOWED, PFNZERO, by reading all entries: for kernels without
+ * PAGEMAP_SCAN. */
+int pagemap_scan_entries(int pagemap_fd, uint64_t start, uint64_t end, const struct pagemap_query *q,
+			 page_areas *ret, struct err *err);
 
-/* Raw entries, Documentation/admin-guide/mm/pagemap.rst. Fewer than nr (the rest zeroed) when the process has gone. */
-#define PAGEMAP_PRESENT	   (1ull << 63)
-#define PAGEMAP_SWAPPED	   (1ull << 62)
-#define PAGEMAP_FILE	   (1ull << 61)
-#define PAGEMAP_EXCLUSIVE  (1ull << 56) /* mapped nowhere else */
-#define PAGEMAP_PROTECTED  (1ull << 57) /* by userfaultfd: not written since it was armed */
-#define PAGEMAP_FRAME(e)   ((e) & ((1ull << 55) - 1))
+/* Raw entries, Documentation/admin-guide/mm/pagemap.rst. Fewer than nr (the rest zeroed) when the process has
+ * gone. */
+#define PAGEMAP_PRESENT	  (1ull << 63)
+#define PAGEMAP_SWAPPED	  (1ull << 62)
+#define PAGEMAP_FILE	  (1ull << 61)
+#define PAGEMAP_EXCLUSIVE (1ull << 56) /* mapped nowhere else */
+#define PAGEMAP_PROTECTED (1ull << 57) /* by userfaultfd: not written since it was armed */
+#define PAGEMAP_FRAME(e)  ((e) & ((1ull << 55) - 1))
 int pagemap_entries(int pagemap_fd, uint64_t start, size_t nr, uint64_t *ret, struct err *err);
 
 #endif

@@ -9,12 +9,12 @@
 struct vdso {
 	const char *base;
 	uintptr_t shift; /* from addresses in it to memory */
-	const ElfW(Sym) *symbols;
+	const ElfW(Sym) * symbols;
 	const char *names;
 	uint32_t nr_symbols;
 };
 
-static const ElfW(Dyn) *find_dynamic(struct vdso *v)
+static const ElfW(Dyn) * find_dynamic(struct vdso *v)
 {
 	const ElfW(Ehdr) *head = (const void *)v->base;
 	const ElfW(Phdr) *ph = (const void *)(v->base + head->e_phoff);
@@ -46,7 +46,7 @@ static uint32_t count_gnu_hash(const uint32_t *table)
 	return last + 1;
 }
 
-static void read_dynamic(struct vdso *v, const ElfW(Dyn) *d)
+static void read_dynamic(struct vdso *v, const ElfW(Dyn) * d)
 {
 	for (; d->d_tag != DT_NULL; d++) {
 		const void *at = (const void *)(v->shift + d->d_un.d_ptr);

@@ -6,8 +6,9 @@
 #include <stdint.h>
 
 /*
- * A digest of where its functions lie: programs keep their addresses, so a process can only live on over a vdso that has the
- * same ones at the same places. (Not of its code, which the kernel adapts to the CPU.) 0: there is none.
+ * A digest of where its functions lie: programs keep their addresses, so a process can only live on over a
+ * vdso that has the same ones at the same places. (Not of its code, which the kernel adapts to the CPU.) 0:
+ * there is none.
  */
 uint64_t vdso_digest(void);
 

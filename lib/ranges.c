@@ -100,7 +100,8 @@ void ranges_intersect(struct ranges *r, const struct ranges *other)
 		while (b < other->list.nr && other->list.at[b].end <= a->start)
 			b++;
 		for (size_t i = b; i < other->list.nr && other->list.at[i].start < a->end; i++)
-			ranges_append(&common, MAX(a->start, other->list.at[i].start), MIN(a->end, other->list.at[i].end));
+			ranges_append(&common, MAX(a->start, other->list.at[i].start),
+				      MIN(a->end, other->list.at[i].end));
 	}
 	ranges_free(r);
 	*r = common;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Sets of numbers (addresses, offsets) as ranges: sorted, apart, never touching each other. Zeroed memory is the empty set. */
+/* Sets of numbers (addresses, offsets) as ranges: sorted, apart, never touching each other. Zeroed memory is
+ * the empty set. */
 #ifndef VERST_LIB_RANGES_H
 #define VERST_LIB_RANGES_H
 

@@ -29,7 +29,8 @@ static void kept(const struct aspace *as, const struct mm_obj *mm, struct ranges
 			first++;
 		for (size_t i = first; i < as->vmas.nr && as->vmas.at[i].start < v->end; i++)
 			if (vma_same_backing(&as->vmas.at[i], v))
-				ranges_append(ret, MAX(as->vmas.at[i].start, v->start), MIN(as->vmas.at[i].end, v->end));
+				ranges_append(ret, MAX(as->vmas.at[i].start, v->start),
+					      MIN(as->vmas.at[i].end, v->end));
 	}
 }
 

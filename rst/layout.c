@@ -83,14 +83,17 @@ int rst_vdso_check(struct rst *r, const struct mm_obj *mm, struct err *err)
 			first = v;
 		if (!own || own->kind != v->kind || own->offset != v->start - first->start ||
 		    own->len_bytes != v->end - v->start)
-			return err_set(err, ERR_KERNEL, "the vdso of the image has another layout than this kernel's: "
+			return err_set(err, ERR_KERNEL,
+				       "the vdso of the image has another layout than this kernel's: "
 				       "it was made on another kernel");
 		nr++;
 	}
 	if (nr && mm->vdso_digest != vdso_digest())
-		return err_set(err, ERR_KERNEL, "the vdso of the image has its functions at other places than this kernel's");
+		return err_set(err, ERR_KERNEL,
+			       "the vdso of the image has its functions at other places than this kernel's");
 	if (nr && nr != state->vdso.nr)
-		return err_set(err, ERR_KERNEL, "the vdso of the image has %zu parts, this kernel's %zu", nr, state->vdso.nr);
+		return err_set(err, ERR_KERNEL, "the vdso of the image has %zu parts, this kernel's %zu", nr,
+			       state->vdso.nr);
 	return 0;
 }
 
@@ -104,8 +107,8 @@ static void add_vdso(struct remote_batch *b, const struct mm_obj *mm)
 	if (!first)
 		return;
 	arch_vdso_call(first->start, &nr, arg);
-	remote_call(b, "vdso", 0, nr, ra_num(arg[0]), ra_num(arg[1]), ra_num(arg[2]), ra_num(arg[3]), ra_num(arg[4]),
-		    ra_num(arg[5]));
+	remote_call(b, "vdso", 0, nr, ra_num(arg[0]), ra_num(arg[1]), ra_num(arg[2]), ra_num(arg[3]),
+		    ra_num(arg[4]), ra_num(arg[5]));
 }
 
 /* --- advice and names --- */
@@ -128,14 +131,16 @@ static void add_advice(struct remote_batch *b, const struct vma_obj *v)
 	uint64_t len = v->end - v->start;
 
 	for (size_t i = 0; i < ARRAY_LEN(advices); i++)
-		if (v->advice & advices[i].advice) /* KSM may be missing here, which changes nothing for the program */
-			remote_call(b, advices[i].what, advices[i].advice == VMA_ADV_MERGEABLE ? REMOTE_MAY_FAIL : 0,
-				    SYS_madvise, ra_num(v->start), ra_num(len), ra_num(advices[i].madvise));
+		if (v->advice &
+		    advices[i].advice) /* KSM may be missing here, which changes nothing for the program */
+			remote_call(b, advices[i].what,
+				    advices[i].advice == VMA_ADV_MERGEABLE ? REMOTE_MAY_FAIL : 0, SYS_madvise,
+				    ra_num(v->start), ra_num(len), ra_num(advices[i].madvise));
 	if (v->anon_name) { /* CONFIG_ANON_VMA_NAME: names are for people */
 		size_t name = remote_batch_data(b, v->anon_name, strlen(v->anon_name) + 1);
 
-		remote_call(b, "name of memory", REMOTE_MAY_FAIL, SYS_prctl, ra_num(PR_SET_VMA), ra_num(PR_SET_VMA_ANON_NAME),
-			    ra_num(v->start), ra_num(len), ra_data(name));
+		remote_call(b, "name of memory", REMOTE_MAY_FAIL, SYS_prctl, ra_num(PR_SET_VMA),
+			    ra_num(PR_SET_VMA_ANON_NAME), ra_num(v->start), ra_num(len), ra_data(name));
 	}
 	if (v->advice & (VMA_ADV_LOCKED | VMA_ADV_LOCKED_ONFAULT))
 		remote_call(b, "mlock", 0, SYS_mlock2, ra_num(v->start), ra_num(len),
@@ -174,8 +179,8 @@ static void add_layout(struct remote_batch *b, const struct mm_obj *mm, int exe_
 	remote_call(b, "PR_SET_MM_MAP", 0, SYS_prctl, ra_num(PR_SET_MM), ra_num(PR_SET_MM_MAP), ra_data(at),
 		    ra_num(sizeof(map)), ra_num(0));
 	if (mm->thp_disable)
-		remote_call(b, "PR_SET_THP_DISABLE", 0, SYS_prctl, ra_num(PR_SET_THP_DISABLE), ra_num(1), ra_num(0),
-			    ra_num(0), ra_num(0));
+		remote_call(b, "PR_SET_THP_DISABLE", 0, SYS_prctl, ra_num(PR_SET_THP_DISABLE), ra_num(1),
+			    ra_num(0), ra_num(0), ra_num(0));
 	remote_call(b, "close", 0, SYS_close, ra_num(exe_number));
 }
 

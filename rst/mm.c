@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Mappings of the waiting tasks. A record's list is compared with what is there (model/aspace.h), and one batch of calls makes
- * the difference. Mappings have their final protection from the start: pages of what is not writable go in by /proc/PID/mem.
+ * Mappings of the waiting tasks. A record's list is compared with what is there (model/aspace.h), and one
+ * batch of calls makes the difference. Mappings have their final protection from the start: pages of what is
+ * not writable go in by /proc/PID/mem.
  */
 #include "rst/mm.h"
 
@@ -83,14 +84,15 @@ static int check_vma(struct rst *r, const struct vma_obj *v, struct err *err)
 {
 	uint64_t mask = (uint64_t)sysconf(_SC_PAGESIZE) - 1;
 
-	if ((v->start | v->end | v->offset) & mask || v->end > RST_ADDRESS_END || v->prot > (PROT_READ | PROT_WRITE | PROT_EXEC) ||
-	    v->offset + (v->end - v->start) < v->offset)
+	if ((v->start | v->end | v->offset) & mask || v->end > RST_ADDRESS_END ||
+	    v->prot > (PROT_READ | PROT_WRITE | PROT_EXEC) || v->offset + (v->end - v->start) < v->offset)
 		return err_set(err, ERR_IMAGE, "mapping %lx-%lx: impossible", v->start, v->end);
 	if (v->kind < VMA_ANON || v->kind > VMA_VVAR || (v->kind == VMA_ANON && (v->shm || v->reg)))
 		return err_set(err, ERR_IMAGE, "mapping %lx: kind %d", v->start, v->kind);
 	if (v->shm ? !model_shm(&r->m, v->shm) : v->kind == VMA_SHM)
 		return err_set(err, ERR_IMAGE, "mapping %lx: there is no shared memory %u", v->start, v->shm);
-	if (v->reg ? !model_reg(&r->m, v->reg) : (v->kind == VMA_FILE || v->kind == VMA_FILE_SHARED) && !v->shm)
+	if (v->reg ? !model_reg(&r->m, v->reg)
+		   : (v->kind == VMA_FILE || v->kind == VMA_FILE_SHARED) && !v->shm)
 		return err_set(err, ERR_IMAGE, "mapping %lx: there is no file %u", v->start, v->reg);
 	if (v->shm && v->reg)
 		return err_set(err, ERR_IMAGE, "mapping %lx: of a file and of shared memory", v->start);
@@ -175,7 +177,8 @@ static struct source *source_of(source_vec *sources, const struct vma_obj *v)
 
 static int open_source(struct rst *r, const struct vma_obj *v, struct source *ret, struct err *err)
 {
-	*ret = (struct source){.shm = v->shm, .reg = v->reg, .writable = v->file_writable, .borrowed = v->shm != 0};
+	*ret = (struct source){
+		.shm = v->shm, .reg = v->reg, .writable = v->file_writable, .borrowed = v->shm != 0};
 	if (v->shm)
 		return rst_shm_for_map(r, v->shm, v->file_writable, &ret->fd, err);
 	return rst_reg_open(r, v->reg, v->file_writable ? O_RDWR : O_RDONLY, &ret->fd, err);
@@ -252,7 +255,8 @@ static const char *name_of(const struct vma_obj *v)
 	}
 }
 
-/* What is not writable but was: the kernel has it in its account since, and keeps it apart from its neighbours. */
+/* What is not writable but was: the kernel has it in its account since, and keeps it apart from its
+ * neighbours. */
 static bool was_writable(const struct vma_obj *v)
 {
 	return vma_is_private(v) && v->accounted && !(v->prot & PROT_WRITE);
@@ -271,10 +275,11 @@ static int advise(struct builder *x, uint64_t start, uint64_t len, int advice, s
 }
 
 /*
- * From writable, where it is or is made so, to what it is to be, but still in the account: anonymous memory that never had a page
- * would leave it (mm/mprotect.c).
+ * From writable, where it is or is made so, to what it is to be, but still in the account: anonymous memory
+ * that never had a page would leave it (mm/mprotect.c).
  */
-static int protect_again(struct builder *x, const struct vma_obj *v, uint64_t start, uint64_t end, struct err *err)
+static int protect_again(struct builder *x, const struct vma_obj *v, uint64_t start, uint64_t end,
+			 struct err *err)
 {
 	uint64_t page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
 	bool untouched = v->kind == VMA_ANON && !ranges_touch(&x->t->mm->as.held, start, end);
@@ -288,7 +293,8 @@ static int protect_again(struct builder *x, const struct vma_obj *v, uint64_t st
 
 static int map_one(struct builder *x, source_vec *sources, const struct vma_obj *v, struct err *err)
 {
-	int flags = MAP_FIXED_NOREPLACE | (v->growsdown ? MAP_GROWSDOWN : 0) | (v->noreserve ? MAP_NORESERVE : 0);
+	int flags =
+		MAP_FIXED_NOREPLACE | (v->growsdown ? MAP_GROWSDOWN : 0) | (v->noreserve ? MAP_NORESERVE : 0);
 	int64_t fd = -1;
 	uint64_t len = v->end - v->start;
 
@@ -298,7 +304,8 @@ static int map_one(struct builder *x, source_vec *sources, const struct vma_obj 
 		fd = source_of(sources, v)->number;
 	flags |= vma_is_private(v) ? MAP_PRIVATE : MAP_SHARED;
 	remote_call(x->b, name_of(v), 0, SYS_mmap, ra_num(v->start), ra_num(len),
-		    ra_num(was_writable(v) ? v->prot | PROT_WRITE : v->prot), ra_num(flags), ra_num(fd), ra_num(v->offset));
+		    ra_num(was_writable(v) ? v->prot | PROT_WRITE : v->prot), ra_num(flags), ra_num(fd),
+		    ra_num(v->offset));
 	if (builder_step(x, err) || (was_writable(v) && protect_again(x, v, v->start, v->end, err)))
 		return -1;
 	/* before the first page comes, so that it can come as a huge one */
@@ -306,7 +313,8 @@ static int map_one(struct builder *x, source_vec *sources, const struct vma_obj 
 		int advice = v->advice & VMA_ADV_HUGEPAGE ? MADV_HUGEPAGE : MADV_NOHUGEPAGE;
 
 		/* a kernel without huge pages does without */
-		remote_call(x->b, "madvise", REMOTE_MAY_FAIL, SYS_madvise, ra_num(v->start), ra_num(len), ra_num(advice));
+		remote_call(x->b, "madvise", REMOTE_MAY_FAIL, SYS_madvise, ra_num(v->start), ra_num(len),
+			    ra_num(advice));
 		return builder_step(x, err);
 	}
 	return 0;

@@ -19,7 +19,8 @@
 struct rst_mm {
 	mm_id id; /* of the last record; 0: none of its own yet, all came by fork */
 	struct aspace as;
-	struct ranges private, writable; /* of as: where pages may go, and where process_vm_writev can write them */
+	struct ranges private,
+		writable; /* of as: where pages may go, and where process_vm_writev can write them */
 };
 
 struct rst_shm {

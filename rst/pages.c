@@ -33,8 +33,8 @@ static int writer_flush(struct writer *x, struct err *err)
 	if (n < 0)
 		return err_sys(err, "writing memory at %p", x->there[0].iov_base);
 	if ((uint64_t)n != x->bytes)
-		return err_set(err, ERR_RESTORE, "writing memory at %p: only %zd of %lu bytes went in", x->there[0].iov_base, n,
-			       x->bytes);
+		return err_set(err, ERR_RESTORE, "writing memory at %p: only %zd of %lu bytes went in",
+			       x->there[0].iov_base, n, x->bytes);
 	x->nr = 0;
 	x->bytes = 0;
 	return 0;
@@ -47,7 +47,8 @@ static int write_run(struct writer *x, uint64_t start, const uint8_t *data, uint
 	if (!ranges_touch(writable, start, start + len)) {
 		if (writer_flush(x, err))
 			return -1;
-		return remote_write(x->t->r, start, data, len, err); /* by /proc/PID/mem, which may write where the task may not */
+		return remote_write(x->t->r, start, data, len,
+				    err); /* by /proc/PID/mem, which may write where the task may not */
 	}
 	if (!ranges_cover(writable, start, start + len)) { /* over the border of two mappings */
 		uint64_t page_bytes = page_size();
@@ -128,7 +129,8 @@ static int write_zeros(struct writer *x, uint64_t start, uint64_t end, struct er
 }
 
 /* Zeros: in anonymous memory no page at all; where a file is mapped they have to be written. */
-static int zero_run(struct writer *x, uint64_t start, uint64_t end, struct ranges *drop, struct ranges *add, struct err *err)
+static int zero_run(struct writer *x, uint64_t start, uint64_t end, struct ranges *drop, struct ranges *add,
+		    struct err *err)
 {
 	const struct aspace *as = &x->t->mm->as;
 
@@ -143,12 +145,13 @@ static int zero_run(struct writer *x, uint64_t start, uint64_t end, struct range
 	return 0;
 }
 
-static int run_in_place(struct writer *x, const struct pages_run *run, const uint8_t **data, struct ranges *drop,
-			struct ranges *add, struct err *err)
+static int run_in_place(struct writer *x, const struct pages_run *run, const uint8_t **data,
+			struct ranges *drop, struct ranges *add, struct err *err)
 {
 	uint64_t len = run->nr_pages * page_size(), end = run->start + len;
 
-	if (run->nr_pages > RST_ADDRESS_END / page_size() || !ranges_cover(&x->t->mm->private, run->start, end))
+	if (run->nr_pages > RST_ADDRESS_END / page_size() ||
+	    !ranges_cover(&x->t->mm->private, run->start, end))
 		return err_set(err, ERR_IMAGE, "pages %lx-%lx are not in private memory", run->start, end);
 	switch (run->kind) {
 	case PAGES_DATA:

@@ -35,12 +35,14 @@ static int make_memfd(const struct shm_obj *obj, struct err *err)
 static int make_anon(uint64_t size_bytes, struct err *err)
 {
 	char path[80];
-	void *p = mmap(NULL, size_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *p = mmap(NULL, size_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE,
+		       -1, 0);
 	int fd;
 
 	if (p == MAP_FAILED)
 		return err_sys(err, "shared memory of %lu bytes", size_bytes);
-	snprintf(path, sizeof(path), "/proc/self/map_files/%lx-%lx", (unsigned long)p, (unsigned long)p + size_bytes);
+	snprintf(path, sizeof(path), "/proc/self/map_files/%lx-%lx", (unsigned long)p,
+		 (unsigned long)p + size_bytes);
 	fd = open(path, O_RDWR | O_CLOEXEC);
 	if (fd < 0)
 		err_sys(err, "shared memory: %s", path);
@@ -119,7 +121,8 @@ int rst_shm_for_map(struct rst *r, shm_id id, bool writable, int *ret_fd, struct
 	if (shm_get(r, id, &s, err))
 		return -1;
 	if (!writable && s->read_only_fd < 0) {
-		/* a mapping of a descriptor that can write would keep F_SEAL_WRITE from being set (mm/memfd.c) */
+		/* a mapping of a descriptor that can write would keep F_SEAL_WRITE from being set
+		 * (mm/memfd.c) */
 		snprintf(path, sizeof(path), "/proc/self/fd/%d", s->fd);
 		s->read_only_fd = open(path, O_RDONLY | O_CLOEXEC);
 		if (s->read_only_fd < 0)
@@ -150,9 +153,11 @@ static int write_all(const struct rst_shm *s, uint64_t at, const uint8_t *data, 
 
 static int one_run(struct rst_shm *s, const struct pages_run *run, const uint8_t **data, struct err *err)
 {
-	uint64_t page_bytes = (uint64_t)sysconf(_SC_PAGESIZE), len = run->nr_pages * page_bytes, end = run->start + len;
+	uint64_t page_bytes = (uint64_t)sysconf(_SC_PAGESIZE), len = run->nr_pages * page_bytes,
+		 end = run->start + len;
 
-	if (run->start % page_bytes || run->start > RST_ADDRESS_END || run->nr_pages > RST_ADDRESS_END / page_bytes)
+	if (run->start % page_bytes || run->start > RST_ADDRESS_END ||
+	    run->nr_pages > RST_ADDRESS_END / page_bytes)
 		return err_set(err, ERR_IMAGE, "pages at %lx: impossible", run->start);
 	switch (run->kind) {
 	case PAGES_DATA:
@@ -164,7 +169,8 @@ static int one_run(struct rst_shm *s, const struct pages_run *run, const uint8_t
 	case PAGES_ZERO:
 	case PAGES_DROP:
 		if (ranges_touch(&s->held, run->start, end) &&
-		    fallocate(s->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)run->start, (off_t)len))
+		    fallocate(s->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)run->start,
+			      (off_t)len))
 			return err_sys(err, "hole");
 		ranges_remove(&s->held, run->start, end);
 		return 0;
@@ -196,7 +202,8 @@ int rst_shm_finish(struct rst *r, struct err *err)
 
 		if (shm_get(r, obj->id, &s, err))
 			return -1;
-		if (fchown(s->fd, obj->uid + r->run.uid_base, obj->gid + r->run.uid_base) || fchmod(s->fd, obj->mode & 07777))
+		if (fchown(s->fd, obj->uid + r->run.uid_base, obj->gid + r->run.uid_base) ||
+		    fchmod(s->fd, obj->mode & 07777))
 			return err_sys(err, "shared memory %u: owner and mode", obj->id);
 		if (obj->kind != SHM_MEMFD || !seals)
 			continue;

@@ -4,15 +4,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
-#include <sys/ipc.h>
-#include <sys/shm.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "lib/findings.h"
 #include "tests/unit/mm_world.h"
 
-#define PAGES(n) ((uint64_t)(n) * 4096)
+#define PAGES(n) ((uint64_t)(n)*4096)
 #define AT	 ((char *)0x200000000000) /* where victims put their memory */
 
 static char *map_at(uint64_t offset, uint64_t len)
@@ -24,7 +22,8 @@ static char *map_at(uint64_t offset, uint64_t len)
 static void fill(char *p, uint64_t len, unsigned salt)
 {
 	for (uint64_t i = 0; i < len; i += 4096)
-		*(uint64_t *)(p + i) = (uint64_t)(p + i) * 2654435761u + salt, *(uint64_t *)(p + i + 4088) = salt;
+		*(uint64_t *)(p + i) = (uint64_t)(p + i) * 2654435761u + salt,
+				  *(uint64_t *)(p + i + 4088) = salt;
 }
 
 static uint64_t map_64(uint64_t salt)
@@ -171,11 +170,11 @@ static void change_between(world_fn *change, unsigned rounds_after)
 	world_end(&w);
 }
 
-#define CHANGE(name, fn)                            \
-	Test(mm_dump, name)                         \
-	{                                           \
-		for (unsigned i = 0; i < 3; i++)    \
-			change_between(fn, i);      \
+#define CHANGE(name, fn)                                                                                     \
+	Test(mm_dump, name)                                                                                  \
+	{                                                                                                    \
+		for (unsigned i = 0; i < 3; i++)                                                             \
+			change_between(fn, i);                                                               \
 	}
 
 CHANGE(dontneed, drop_some)
@@ -198,8 +197,8 @@ static uint64_t map_kinds(uint64_t arg)
 	memset(p + PAGES(5), 0, PAGES(1)); /* a page of zeros that hides the file's */
 	mprotect(p, PAGES(4), PROT_READ);
 	close(fd);
-	p = mmap(AT + PAGES(32), PAGES(16), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN, -1,
-		 0);
+	p = mmap(AT + PAGES(32), PAGES(16), PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN, -1, 0);
 	p[PAGES(15)] = 1;
 	p = map_at(PAGES(64), PAGES(1024));
 	p = (char *)(((uint64_t)p + (2 << 20) - 1) & ~((2ull << 20) - 1));
@@ -332,7 +331,7 @@ Test(mm_dump, tasks_change)
 	world_exec(&w, 1); /* 2 stays its child */
 	world_do(&w, 2, write_page, 9);
 	world_round(&w);
-	world_exec(&w, 0); /* even init */
+	world_exec(&w, 0);						       /* even init */
 	cr_assert_eq(write(w.to[3][1], &order, sizeof(order)), sizeof(order)); /* a zombie */
 	usleep(20000);
 	world_check(&w, 1);
@@ -353,7 +352,8 @@ static uint64_t make_shm(uint64_t arg)
 		return 1;
 	p = mmap(AT + PAGES(64), PAGES(32), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, shm_fd, 0);
 	fill(p, PAGES(8), 2);
-	p = mmap(AT + PAGES(128), PAGES(16), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, shm_fd, (off_t)PAGES(2));
+	p = mmap(AT + PAGES(128), PAGES(16), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, shm_fd,
+		 (off_t)PAGES(2));
 	p[0] = 1;
 	return 0;
 }
@@ -556,49 +556,6 @@ Test(mm_dump, without_scan)
 	world_fork(&w, 0, 1);
 	world_do(&w, 1, write_page, 40);
 	world_check(&w, 1);
-	world_end(&w);
-	findings_free(&findings);
-}
-
-/* --- obstacles --- */
-
-static uint64_t map_obstacles(uint64_t arg)
-{
-	uint64_t ctx = 0;
-	int id;
-
-	syscall(SYS_io_setup, 4, &ctx);
-	id = shmget(IPC_PRIVATE, PAGES(1), IPC_CREAT | 0600);
-	shmat(id, NULL, 0);
-	shmctl(id, IPC_RMID, NULL);
-	return ctx;
-}
-
-static bool found(const struct findings *f, const char *what)
-{
-	vec_each(x, &f->list)
-		if (strstr(x->what, what))
-			return true;
-	return false;
-}
-
-Test(mm_dump, obstacles)
-{
-	struct findings findings = {0};
-	struct world w;
-
-	world_start(&w, false);
-	w.c.findings = &findings;
-	world_do(&w, 0, map_64, 0);
-	cr_assert_eq(cpt_task_list(&w.c, &w.err), 0);
-	cr_assert_eq(cpt_mm_check(&w.c, &w.err), 0, "%s", w.err.msg);
-	cr_assert_eq(findings.list.nr, 0, "%s", findings.list.nr ? findings.list.at[0].what : "");
-	if (world_do(&w, 0, map_obstacles, 0)) {
-		cr_assert_eq(cpt_mm_check(&w.c, &w.err), 0, "%s", w.err.msg);
-		cr_assert(found(&findings, "io_setup"));
-	}
-	cr_assert_eq(cpt_mm_check(&w.c, &w.err), 0, "%s", w.err.msg);
-	cr_assert(found(&findings, "System V"));
 	world_end(&w);
 	findings_free(&findings);
 }

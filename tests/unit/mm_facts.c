@@ -25,13 +25,16 @@ Test(mm_facts, maps)
 {
 	struct maps m = {0};
 
-	cr_assert_eq(parse("00400000-00401000 r-xp 00001000 fd:1a 1234567890                       /bin/a b (deleted)\n"
-			   "7ffe0000-7fff0000 rw-s 00000000 00:01 7 \n"
-			   "ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0                  [vsyscall]\n",
-			   &m),
-		     0);
+	cr_assert_eq(
+		parse("00400000-00401000 r-xp 00001000 fd:1a 1234567890                       /bin/a b "
+		      "(deleted)\n"
+		      "7ffe0000-7fff0000 rw-s 00000000 00:01 7 \n"
+		      "ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0                  [vsyscall]\n",
+		      &m),
+		0);
 	cr_assert_eq(m.list.nr, 3);
-	cr_assert(m.list.at[0].start == 0x400000 && m.list.at[0].end == 0x401000 && m.list.at[0].offset == 0x1000);
+	cr_assert(m.list.at[0].start == 0x400000 && m.list.at[0].end == 0x401000 &&
+		  m.list.at[0].offset == 0x1000);
 	cr_assert(m.list.at[0].dev == makedev(0xfd, 0x1a) && m.list.at[0].ino == 1234567890);
 	cr_assert(m.list.at[0].prot == (PROT_READ | PROT_EXEC) && !m.list.at[0].shared);
 	cr_assert_str_eq(m.list.at[0].path, "/bin/a b (deleted)");
@@ -53,8 +56,8 @@ Test(mm_facts, smaps)
 			   &m),
 		     0);
 	cr_assert_eq(m.list.nr, 2);
-	cr_assert_eq(m.list.at[0].flags, MAP_FLAG_MAYWRITE | MAP_FLAG_LOCKED | MAP_FLAG_LOCKED_ONFAULT | MAP_FLAG_ACCOUNT |
-						 MAP_FLAG_HUGEPAGE);
+	cr_assert_eq(m.list.at[0].flags, MAP_FLAG_MAYWRITE | MAP_FLAG_LOCKED | MAP_FLAG_LOCKED_ONFAULT |
+						 MAP_FLAG_ACCOUNT | MAP_FLAG_HUGEPAGE);
 	cr_assert_eq(m.list.at[1].flags, MAP_FLAG_GROWSDOWN | MAP_FLAG_DONTFORK | MAP_FLAG_WIPEONFORK);
 	cr_assert_str_eq(m.list.at[1].path, "[anon:Size:  1]");
 	maps_free(&m);
@@ -87,7 +90,8 @@ Test(mm_facts, overlapping_lines_are_cut)
 			   &m),
 		     0);
 	cr_assert_eq(m.list.nr, 2);
-	cr_assert(m.list.at[1].start == 0x402000 && m.list.at[1].end == 0x403000 && m.list.at[1].offset == 0x6000);
+	cr_assert(m.list.at[1].start == 0x402000 && m.list.at[1].end == 0x403000 &&
+		  m.list.at[1].offset == 0x6000);
 	maps_free(&m);
 }
 
@@ -109,7 +113,8 @@ Test(mm_facts, same_mappings)
 Test(mm_facts, scan_and_entries)
 {
 	char *p = mmap(NULL, 64 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	struct pagemap_query q = {.none_of = PAGE_FILE, .any_of = PAGE_PRESENT | PAGE_SWAPPED, .ret = PAGE_PRESENT};
+	struct pagemap_query q = {
+		.none_of = PAGE_FILE, .any_of = PAGE_PRESENT | PAGE_SWAPPED, .ret = PAGE_PRESENT};
 	uint64_t start = (uint64_t)p;
 	page_areas scanned = {0}, read = {0};
 	struct err err;

@@ -17,7 +17,11 @@ static void set_up(void)
 	struct vma_obj good[] = {
 		{.start = BASE, .end = BASE + 0x4000, .prot = PROT_READ | PROT_WRITE, .kind = VMA_ANON},
 		{.start = BASE + 0x8000, .end = BASE + 0xa000, .prot = PROT_READ, .kind = VMA_FILE, .reg = 1},
-		{.start = BASE + 0x10000, .end = BASE + 0x12000, .prot = PROT_READ, .kind = VMA_SHM, .shm = 5},
+		{.start = BASE + 0x10000,
+		 .end = BASE + 0x12000,
+		 .prot = PROT_READ,
+		 .kind = VMA_SHM,
+		 .shm = 5},
 	};
 
 	world_start(&w, false);
@@ -25,7 +29,8 @@ static void set_up(void)
 	vec_push(&tree.tasks, ((struct tree_task){.pid = 1, .pgid = 1, .sid = 1, .mm = 1}));
 	vec_push(&r->m.trees, tree);
 	vec_push(&r->m.regs, ((struct reg_obj){.id = 1, .path = mem_strdup("/etc/passwd"), .mode = 0100755}));
-	vec_push(&r->m.shms, ((struct shm_obj){.id = 5, .kind = SHM_ANON, .size_bytes = 0x2000, .name = mem_strdup("")}));
+	vec_push(&r->m.shms,
+		 ((struct shm_obj){.id = 5, .kind = SHM_ANON, .size_bytes = 0x2000, .name = mem_strdup("")}));
 	vec_push(&r->m.mms, ((struct mm_obj){.id = 1}));
 	for (size_t i = 0; i < ARRAY_LEN(good); i++)
 		vec_push(&r->m.mms.at[0].vmas, good[i]);
@@ -59,14 +64,25 @@ Test(mm_hostile, mappings)
 	refuse_mm((struct vma_obj){.start = BASE, .end = BASE + 0x1001, .kind = VMA_ANON}, ERR_IMAGE);
 	refuse_mm((struct vma_obj){.start = BASE, .end = 1ull << 63, .kind = VMA_ANON}, ERR_IMAGE);
 	refuse_mm((struct vma_obj){.start = BASE, .end = BASE, .kind = VMA_ANON}, ERR_IMAGE);
-	refuse_mm((struct vma_obj){.start = BASE, .end = BASE + 0x1000, .kind = VMA_ANON, .prot = 8}, ERR_IMAGE);
-	refuse_mm((struct vma_obj){.start = BASE, .end = BASE + 0x1000, .kind = VMA_FILE, .reg = 2}, ERR_IMAGE);
+	refuse_mm((struct vma_obj){.start = BASE, .end = BASE + 0x1000, .kind = VMA_ANON, .prot = 8},
+		  ERR_IMAGE);
+	refuse_mm((struct vma_obj){.start = BASE, .end = BASE + 0x1000, .kind = VMA_FILE, .reg = 2},
+		  ERR_IMAGE);
 	refuse_mm((struct vma_obj){.start = BASE, .end = BASE + 0x1000, .kind = VMA_FILE}, ERR_IMAGE);
-	refuse_mm((struct vma_obj){.start = BASE, .end = BASE + 0x1000, .kind = VMA_SHM, .shm = 4}, ERR_IMAGE);
+	refuse_mm((struct vma_obj){.start = BASE, .end = BASE + 0x1000, .kind = VMA_SHM, .shm = 4},
+		  ERR_IMAGE);
 	refuse_mm((struct vma_obj){.start = BASE, .end = BASE + 0x1000, .kind = VMA_SHM}, ERR_IMAGE);
-	refuse_mm((struct vma_obj){.start = BASE, .end = BASE + 0x1000, .kind = VMA_FILE, .reg = 1, .shm = 5}, ERR_IMAGE);
-	refuse_mm((struct vma_obj){.start = BASE, .end = BASE + 0x1000, .kind = VMA_FILE, .reg = 1, .offset = 3}, ERR_IMAGE);
-	refuse_mm((struct vma_obj){.start = BASE, .end = BASE + 0x2000, .kind = VMA_FILE, .reg = 1, .offset = -0x1000ull},
+	refuse_mm((struct vma_obj){.start = BASE, .end = BASE + 0x1000, .kind = VMA_FILE, .reg = 1, .shm = 5},
+		  ERR_IMAGE);
+	refuse_mm(
+		(struct vma_obj){
+			.start = BASE, .end = BASE + 0x1000, .kind = VMA_FILE, .reg = 1, .offset = 3},
+		ERR_IMAGE);
+	refuse_mm((struct vma_obj){.start = BASE,
+				   .end = BASE + 0x2000,
+				   .kind = VMA_FILE,
+				   .reg = 1,
+				   .offset = -0x1000ull},
 		  ERR_IMAGE);
 	refuse_mm((struct vma_obj){.start = BASE, .end = BASE + 0x1000, .kind = VMA_VDSO}, ERR_KERNEL);
 	refuse_mm((struct vma_obj){.start = BASE, .end = BASE + 0x1000, .kind = 77}, ERR_IMAGE);
@@ -89,10 +105,11 @@ Test(mm_hostile, pages)
 {
 	for (enum pages_kind kind = PAGES_DATA; kind <= PAGES_DROP; kind++) {
 		refuse_pages(PAGES_MM, 2, (struct pages_run){BASE, 1, kind});
-		refuse_pages(PAGES_MM, 1, (struct pages_run){BASE + 0x3000, 2, kind}); /* over the end of the mapping */
+		refuse_pages(PAGES_MM, 1,
+			     (struct pages_run){BASE + 0x3000, 2, kind}); /* over the end of the mapping */
 		refuse_pages(PAGES_MM, 1, (struct pages_run){BASE + 0x4000, 1, kind});
 		refuse_pages(PAGES_MM, 1, (struct pages_run){BASE + 0x10000, 1, kind}); /* shared */
-		refuse_pages(PAGES_MM, 1, (struct pages_run){0x20000, 1, kind}); /* our own code */
+		refuse_pages(PAGES_MM, 1, (struct pages_run){0x20000, 1, kind});	/* our own code */
 		refuse_pages(PAGES_MM, 1, (struct pages_run){BASE, 1ull << 60, kind});
 	}
 	refuse_pages(PAGES_MM, 1, (struct pages_run){BASE, 1, 9});
@@ -117,7 +134,9 @@ Test(mm_hostile, mapping_over_our_code)
 
 		remote_blob_range(w.r.tasks.at[0].r, &start, &end);
 		mm.vmas.nr = 0;
-		vec_push(&mm.vmas, ((struct vma_obj){.start = start, .end = end + 0x1000, .prot = PROT_READ | PROT_WRITE,
+		vec_push(&mm.vmas, ((struct vma_obj){.start = start,
+						     .end = end + 0x1000,
+						     .prot = PROT_READ | PROT_WRITE,
 						     .kind = VMA_ANON}));
 		cr_assert_eq(rst_mm_apply(&w.r, &mm, &w.err), 0, "%s", w.err.msg);
 		run.start = start;

@@ -11,7 +11,8 @@ static uint64_t bits(const struct ranges *r)
 
 	for (size_t i = 0; i < r->list.nr; i++) {
 		if (i)
-			cr_assert_lt(r->list.at[i - 1].end, r->list.at[i].start, "ranges touch or are out of order");
+			cr_assert_lt(r->list.at[i - 1].end, r->list.at[i].start,
+				     "ranges touch or are out of order");
 		for (uint64_t v = r->list.at[i].start; v < r->list.at[i].end; v++)
 			b |= 1ull << v;
 	}

@@ -87,7 +87,8 @@ uint64_t world_do(struct world *w, unsigned victim, world_fn *fn, uint64_t arg)
 	uint64_t result;
 
 	cr_assert_eq(write(w->to[victim][1], &order, sizeof(order)), sizeof(order));
-	cr_assert_eq(read(w->from[victim][0], &result, sizeof(result)), sizeof(result), "victim %u died", victim);
+	cr_assert_eq(read(w->from[victim][0], &result, sizeof(result)), sizeof(result), "victim %u died",
+		     victim);
 	return result;
 }
 
@@ -190,7 +191,8 @@ void world_boot(struct world *w)
 
 	cr_assert(!pipe2(executed, O_CLOEXEC));
 	pid = fork_in_new_ns();
-	if (!pid) { /* another program than the victims', whose file could not be given up as exe while it is mapped */
+	if (!pid) { /* another program than the victims', whose file could not be given up as exe while it is
+		       mapped */
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		execl("/bin/sleep", "sleep", "1000", NULL);
 		_exit(1);
@@ -245,8 +247,9 @@ static void read_maps(pid_t pid, struct maps *ret, struct err *err)
 }
 
 /*
- * What must be the same. Not the tracking of the source; not whether shared memory may be made writable, which its file says; not
- * the account of anonymous memory that was writable once, which depends on how the kernel could merge its parts in between.
+ * What must be the same. Not the tracking of the source; not whether shared memory may be made writable,
+ * which its file says; not the account of anonymous memory that was writable once, which depends on how the
+ * kernel could merge its parts in between.
  */
 static uint32_t flags_of(const struct map *m)
 {
@@ -315,11 +318,11 @@ static void compare_bytes(const struct map *m, int fd, int fd2, uint32_t vpid)
 		len = MIN(m->end - at, sizeof(a));
 		x = pread(fd, a, len, (off_t)at);
 		y = pread(fd2, b, len, (off_t)at);
-		cr_assert_eq(x, y, "task %u: %lx of %lx-%lx %s: %zd and %zd bytes can be read", vpid, at, m->start, m->end,
-			     m->path, x, y);
+		cr_assert_eq(x, y, "task %u: %lx of %lx-%lx %s: %zd and %zd bytes can be read", vpid, at,
+			     m->start, m->end, m->path, x, y);
 		for (ssize_t i = 0; i < x; i += 4096)
-			cr_assert(!memcmp(a + i, b + i, 4096), "task %u: page %lx of %lx-%lx %s differs", vpid, at + (uint64_t)i,
-				  m->start, m->end, m->path);
+			cr_assert(!memcmp(a + i, b + i, 4096), "task %u: page %lx of %lx-%lx %s differs",
+				  vpid, at + (uint64_t)i, m->start, m->end, m->path);
 	}
 }
 
@@ -343,11 +346,13 @@ static void compare_task(struct world *w, pid_t pid, struct rst_task *t)
 	for (size_t i = 0; i < MIN(a.list.nr, b.list.nr); i++) {
 		const struct map *x = &a.list.at[i], *y = &b.list.at[i];
 
-		cr_assert(x->start == y->start && x->end == y->end && x->prot == y->prot && x->shared == y->shared &&
-				  flags_of(x) == flags_of(y) && x->offset == y->offset && !strcmp(x->path, y->path),
-			  "task %u: %lx-%lx prot %x flags %x offset %lx %s became %lx-%lx prot %x flags %x offset %lx %s", t->t.pid,
-			  x->start, x->end, x->prot, flags_of(x), x->offset, x->path, y->start, y->end, y->prot, flags_of(y),
-			  y->offset, y->path);
+		cr_assert(x->start == y->start && x->end == y->end && x->prot == y->prot &&
+				  x->shared == y->shared && flags_of(x) == flags_of(y) &&
+				  x->offset == y->offset && !strcmp(x->path, y->path),
+			  "task %u: %lx-%lx prot %x flags %x offset %lx %s became %lx-%lx prot %x flags %x "
+			  "offset %lx %s",
+			  t->t.pid, x->start, x->end, x->prot, flags_of(x), x->offset, x->path, y->start,
+			  y->end, y->prot, flags_of(y), y->offset, y->path);
 
 		if (!strncmp(x->path, "[vv", 3))
 			continue;
@@ -363,7 +368,8 @@ static void compare_task(struct world *w, pid_t pid, struct rst_task *t)
 		ranges_clear(&pages);
 	}
 	ranges_free(&pages);
-	cr_assert_eq(a.list.nr, b.list.nr, "task %u: %zu mappings became %zu", t->t.pid, a.list.nr, b.list.nr);
+	cr_assert_eq(a.list.nr, b.list.nr, "task %u: %zu mappings became %zu", t->t.pid, a.list.nr,
+		     b.list.nr);
 	maps_free(&a);
 	maps_free(&b);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A tree of victims in a pid namespace of its own, dumped and rebuilt by the memory parts of both engines, without the rest of
- * a VE. A victim runs what it is told (world_do) and waits in between.
+ * A tree of victims in a pid namespace of its own, dumped and rebuilt by the memory parts of both engines,
+ * without the rest of a VE. A victim runs what it is told (world_do) and waits in between.
  */
 #ifndef VERST_TESTS_MM_WORLD_H
 #define VERST_TESTS_MM_WORLD_H
