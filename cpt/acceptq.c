@@ -11,6 +11,7 @@
 #include <poll.h>
 
 #include "cpt/sock.h"
+#include "facts/kernel.h"
 #include "kernel/netlock.h"
 #include "kernel/netns.h"
 
@@ -20,7 +21,7 @@
 bool cpt_acceptq_works(struct cpt_sock_state *s)
 {
 	if (!s->knows_acceptq)
-		s->has_acceptq = acceptq_supported();
+		s->has_acceptq = kernel_has_function(KERNEL_ACCEPT_QUEUE);
 	s->knows_acceptq = true;
 	return s->has_acceptq;
 }

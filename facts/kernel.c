@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "facts/kernel.h"
 
+#include <bpf/btf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/bpf.h>
@@ -181,6 +182,20 @@ static int netfilter_program(void)
 	return fd < 0 ? errno : 0;
 }
 
+bool kernel_has_function(const char *name)
+{
+	struct btf *btf = btf__load_vmlinux_btf();
+	bool there = btf && btf__find_by_name_kind(btf, name, BTF_KIND_FUNC) > 0;
+
+	btf__free(btf);
+	return there;
+}
+
+static int accept_queue(void)
+{
+	return kernel_has_function(KERNEL_ACCEPT_QUEUE) ? 0 : ENOENT;
+}
+
 static int timer_ids_child(void)
 {
 	return prctl(KABI_PR_TIMER_RESTORE_IDS, KABI_PR_TIMER_RESTORE_IDS_ON, 0, 0, 0) ? errno : 0;
@@ -239,6 +254,8 @@ const struct kernel_feature kernel_features[] = {
 	 "all memory is sent while the VE stands still: its downtime grows with it (Linux 6.7 has it)", write_protect_async},
 	{"BPF netfilter link", NEED_BEST, "a network lock in microseconds",
 	 "the lock is a cgroup program, some 0.1 ms slower (Linux 6.4 has it)", netfilter_program},
+	{"bpf_sk_assign_tcp_reqsk", NEED_BEST, "TCP connections that nobody has accepted yet",
+	 "their clients see a reset (Linux 6.9 has it)", accept_queue},
 	{"PR_TIMER_CREATE_RESTORE_IDS", NEED_BEST, "POSIX timers with their ids",
 	 "timers are made and deleted until an id fits (Linux 6.15 has it)", timer_ids},
 	{"CAP_SYS_RESOURCE", NEED_BEST, "raising limits of restored processes",

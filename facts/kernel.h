@@ -3,6 +3,7 @@
 #ifndef VERST_FACTS_KERNEL_H
 #define VERST_FACTS_KERNEL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 enum kernel_need {
@@ -20,5 +21,10 @@ struct kernel_feature {
 
 extern const struct kernel_feature kernel_features[];
 extern const size_t kernel_features_nr;
+
+/* Is it among the functions that the kernel describes (BTF)? BPF programs can call some of them. Takes some
+ * milliseconds. */
+bool kernel_has_function(const char *name);
+#define KERNEL_ACCEPT_QUEUE "bpf_sk_assign_tcp_reqsk"
 
 #endif

@@ -2,7 +2,6 @@
 #include "kernel/acceptq.h"
 
 #include <bpf/bpf.h>
-#include <bpf/btf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/bpf.h>
@@ -41,15 +40,6 @@ struct acceptq {
 	int link_fd;
 	bool cookies_off; /* the VE had turned them off */
 };
-
-bool acceptq_supported(void)
-{
-	struct btf *btf = btf__load_vmlinux_btf();
-	bool there = btf && btf__find_by_name_kind(btf, "bpf_sk_assign_tcp_reqsk", BTF_KIND_FUNC) > 0;
-
-	btf__free(btf);
-	return there;
-}
 
 struct acceptq_conn acceptq_conn_of(const struct inet_obj *obj)
 {

@@ -26,9 +26,6 @@ struct acceptq_conn {
 /* A connection of the model, as it waited. */
 struct acceptq_conn acceptq_conn_of(const struct inet_obj *obj);
 
-/* Does this kernel do it? Takes some milliseconds. */
-bool acceptq_supported(void);
-
 /* In the calling thread's network namespace, with the mark of its lock. */
 struct acceptq;
 int acceptq_open(uint32_t mark, struct acceptq **ret, struct err *err);

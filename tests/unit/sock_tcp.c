@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "kernel/acceptq.h"
+#include "facts/kernel.h"
 #include "tests/unit/sock_world.h"
 
 struct pair {
@@ -451,7 +451,7 @@ Test(sock_tcp, accept_queue, .timeout = 60)
 {
 	static const char *const bound[][2] = {{NET_VE, NET_VE}, {NET_VE6, NET_VE6}, {"::", NET_VE}};
 
-	if (!acceptq_supported())
+	if (!kernel_has_function(KERNEL_ACCEPT_QUEUE))
 		cr_skip_test("this kernel cannot (Linux 6.9)");
 	for (int i = 0; i < 6; i++) {
 		const char *ip = bound[i / 2][0], *to = bound[i / 2][1];
@@ -500,7 +500,7 @@ Test(sock_tcp, obstacles)
 	cr_assert_eq(strcmp(sock_world_check(&w, &p.ve, 1), ""), 0);
 	cr_assert_geq(net_connect(w.net.peer_fd, NET_VE, 80), 0);
 	usleep(20000);
-	if (!acceptq_supported())
+	if (!kernel_has_function(KERNEL_ACCEPT_QUEUE))
 		cr_expect(strstr(sock_world_check(&w, &p.listener, 1), "1 connections not accepted"));
 	int fd = net_socket(w.net.peer_fd, AF_INET, SOCK_STREAM);
 	cr_expect(strstr(sock_world_check(&w, &fd, 1), "another network namespace"));
