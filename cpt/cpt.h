@@ -70,6 +70,13 @@ const char *cpt_where(const struct cpt_task *t, int fd, char ret[static 64]);
 /* Writes GHOST, REG and SHM records that were not written yet, so that MM records may name them. cpt/engine.c */
 int cpt_write_named(struct cpt *c, struct err *err);
 
+/* Everything that was found out about the VE so far. cpt/engine.c */
+void cpt_forget(struct cpt *c);
+
+/* --- cpt/obstacles.c --- */
+/* All of them, each seen several times, as the VE runs; a list of none is no error. */
+int cpt_obstacles(struct cpt *c, struct verst_findings *ret, struct err *err);
+
 /* --- cpt/task.c: the tree, threads, signals, timers, credentials --- */
 int cpt_task_list(struct cpt *c, struct err *err); /* finds all tasks, fills c->tasks; ids of known ones are kept */
 void cpt_task_free(struct cpt *c);

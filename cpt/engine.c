@@ -62,33 +62,21 @@ static int write_ve(struct cpt *c, struct err *err)
 	return img_put_ve(c->w, ve, err);
 }
 
-/* --- check --- */
+/* --- opening and closing --- */
 
-static int check_all(struct cpt *c, struct err *err)
+void cpt_forget(struct cpt *c)
 {
-	return cpt_task_list(c, err) || cpt_task_check(c, err) || cpt_ns_check(c, err) || cpt_mm_check(c, err) ||
-			       cpt_file_check(c, err)
-		       ? -1
-		       : 0;
-}
-
-/* findings and verst_findings are the same to the reader of the API; this moves the list over */
-static void give_findings(struct findings *f, struct verst_findings *ret)
-{
-	_Static_assert(sizeof(struct finding) == sizeof(struct verst_finding), "same fields in the same order");
-	ret->at = (struct verst_finding *)f->list.at;
-	ret->nr = f->list.nr;
-	*f = (struct findings){0};
-}
-
-static void cpt_close(struct cpt *c)
-{
-	img_writer_close(c->w);
 	cpt_mm_free(c);
 	cpt_file_free(c);
 	cpt_sock_free(c);
 	cpt_task_free(c);
 	model_free(&c->m);
+}
+
+static void cpt_close(struct cpt *c)
+{
+	img_writer_close(c->w);
+	cpt_forget(c);
 	netlock_free(c->netlock);
 	ve_run_close(&c->run);
 	ve_close(&c->ve);
@@ -107,31 +95,23 @@ static int cpt_open(struct verst *v, const char *id_or_name, bool lock, struct c
 
 int verst_check_ve(struct verst *v, const char *id_or_name, struct verst_findings *ret, struct err *err)
 {
-	struct findings findings = {0};
-	struct cpt c = {.findings = &findings};
+	struct cpt c = {0};
 	int result;
 
 	if (cpt_open(v, id_or_name, false, &c, err))
 		return -1;
-	result = check_all(&c, err);
+	result = cpt_obstacles(&c, ret, err);
 	cpt_close(&c);
-	give_findings(&findings, ret);
 	return result;
 }
 
 static int refuse_obstacles(struct cpt *c, struct verst_findings *ret, struct err *err)
 {
-	struct findings findings = {0};
-	int result;
-
-	c->findings = &findings;
-	result = check_all(c, err);
-	c->findings = NULL;
-	if (!result && findings.list.nr)
-		result = err_set(err, ERR_OBSTACLES, "VE %u cannot be dumped as it is: %zu obstacle%s", c->ve.id, findings.list.nr,
-				 findings.list.nr == 1 ? "" : "s");
-	give_findings(&findings, ret);
-	return result;
+	if (cpt_obstacles(c, ret, err))
+		return -1;
+	return !ret->nr ? 0
+			: err_set(err, ERR_OBSTACLES, "VE %u cannot be dumped as it is: %zu obstacle%s", c->ve.id, ret->nr,
+				  ret->nr == 1 ? "" : "s");
 }
 
 static int dump_begin(struct verst_dump *d, int out_fd, struct verst_findings *ret_findings, struct err *err)

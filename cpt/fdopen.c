@@ -18,6 +18,7 @@ struct cpt_file_state *cpt_file_state(struct cpt *c)
 	if (s)
 		return s;
 	s = c->file = mem_new(struct cpt_file_state);
+	s->proc_self = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	return s;
 }
 
@@ -61,13 +62,15 @@ static void cut_deleted(struct cpt *c, struct cpt_fd *fd)
 	fd->deleted = true;
 }
 
-static int read_link(int link_dir, unsigned link_fd, struct cpt_fd *fd, struct err *err)
+/* Of the copy: the task may by now have another file at that number. */
+static int read_link(struct cpt *c, struct cpt_fd *fd, struct err *err)
 {
+	int proc_self = cpt_file_state(c)->proc_self;
 	char name[32];
 	ssize_t len;
 
-	snprintf(name, sizeof(name), "fd/%u", link_fd);
-	len = readlinkat(link_dir, name, fd->link, sizeof(fd->link) - 1);
+	snprintf(name, sizeof(name), "fd/%d", fd->local);
+	len = readlinkat(proc_self, name, fd->link, sizeof(fd->link) - 1);
 	if (len < 0)
 		return err_sys(err, "%s", name);
 	if ((size_t)len == sizeof(fd->link) - 1)
@@ -92,11 +95,11 @@ static int ask_flags(struct cpt_fd *fd, struct err *err)
 	return 0;
 }
 
-static int look(struct cpt *c, int link_dir, unsigned link_fd, struct cpt_fd *fd, struct err *err)
+static int look(struct cpt *c, struct cpt_fd *fd, struct err *err)
 {
 	if (fstat(fd->local, &fd->st))
 		return err_sys(err, "fstat");
-	if (read_link(link_dir, link_fd, fd, err) || ask_flags(fd, err))
+	if (read_link(c, fd, err) || ask_flags(fd, err))
 		return -1;
 	cut_deleted(c, fd);
 	return 0;
@@ -114,13 +117,13 @@ static int open_copy(struct cpt_task *t, unsigned nr, struct cpt_fd *ret, struct
 }
 
 /* Of anonymous inodes, which say of themselves nowhere else what they are. */
-static int add_fdinfo(struct cpt *c, int proc_fd, unsigned nr, struct cpt_fd *fd, struct err *err)
+static int add_fdinfo(struct cpt *c, struct cpt_fd *fd, struct err *err)
 {
 	struct cpt_file_state *s = cpt_file_state(c);
 
 	if (strncmp(fd->link, "anon_inode:", 11))
 		return 0;
-	if (fdinfo_read(proc_fd, nr, &s->text, err))
+	if (fdinfo_read(s->proc_self, (unsigned)fd->local, &s->text, err))
 		return -1;
 	fd->fdinfo = (const char *)s->text.at;
 	return 0;
@@ -130,10 +133,10 @@ int cpt_fdopen(struct cpt *c, struct cpt_task *t, unsigned nr, struct cpt_fd *re
 {
 	if (open_copy(t, nr, ret, err))
 		return (err->sys_errno == EBADF || err->sys_errno == ESRCH) && !c->frozen ? 1 : -1;
-	if (!look(c, t->proc_fd, nr, ret, err) && !add_fdinfo(c, t->proc_fd, nr, ret, err))
+	if (!look(c, ret, err) && !add_fdinfo(c, ret, err))
 		return 0;
 	cpt_fdopen_close(ret);
-	return err->sys_errno == ENOENT && !c->frozen ? 1 : -1;
+	return -1;
 }
 
 int cpt_fdopen_walked(struct cpt *c, struct cpt_task *t, const struct filewalk_entry *e, struct cpt_fd *ret,
@@ -143,13 +146,13 @@ int cpt_fdopen_walked(struct cpt *c, struct cpt_task *t, const struct filewalk_e
 		return -1;
 	if (fstat(ret->local, &ret->st)) {
 		err_sys(err, "fstat");
-	} else if (e->path || !read_link(t->proc_fd, e->fd, ret, err)) {
+	} else if (e->path || !read_link(c, ret, err)) {
 		if (e->path)
 			strcpy(ret->link, e->path);
 		ret->flags = e->flags;
 		ret->pos = S_ISREG(ret->st.st_mode) || S_ISDIR(ret->st.st_mode) ? (int64_t)e->pos : 0;
 		cut_deleted(c, ret);
-		if (!add_fdinfo(c, t->proc_fd, e->fd, ret, err))
+		if (!add_fdinfo(c, ret, err))
 			return 0;
 	}
 	cpt_fdopen_close(ret);
@@ -158,13 +161,8 @@ int cpt_fdopen_walked(struct cpt *c, struct cpt_task *t, const struct filewalk_e
 
 int cpt_fdopen_own(struct cpt *c, int local, struct cpt_fd *ret, struct err *err)
 {
-	_fd_ int self = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
-
-	if (self < 0)
-		return err_sys(err, "/proc/self");
 	*ret = (struct cpt_fd){.fd = local, .local = local};
-	return look(c, self, (unsigned)local, ret, err) || add_fdinfo(c, self, (unsigned)local, ret, err) ? -1
-													  : 0;
+	return look(c, ret, err) || add_fdinfo(c, ret, err) ? -1 : 0;
 }
 
 void cpt_fdopen_close(struct cpt_fd *fd)

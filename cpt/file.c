@@ -455,6 +455,7 @@ void cpt_file_free(struct cpt *c)
 		cleanup_fd(&t->master_fd);
 		cleanup_fd(&t->slave_fd);
 	}
+	cleanup_fd(&s->proc_self);
 	cpt_reg_forget_dirs(c);
 	filewalk_free(s->walk);
 	vec_free(&s->entries);

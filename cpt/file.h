@@ -89,6 +89,7 @@ struct cpt_dir {
 };
 
 struct cpt_file_state {
+	int proc_self;	       /* /proc/self of the host */
 	struct filewalk *walk; /* NULL: few files are open, or the kernel cannot */
 	filewalk_entries entries;
 	struct idx pointer_idx; /* files that a walk told of */

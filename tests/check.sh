@@ -35,8 +35,15 @@ count() {
 	END { if (counted) print passed + 0, failed + 0, skipped + 0 }'
 }
 
+# the lines of a stage's output that name what failed, with what came before them
+said() {
+	sed 's/\x1b\[[0-9;]*m//g' "$1" | grep -aE -B 3 '^ *FAIL|[^0-9 ] *FAIL|\[FAIL\]|\[----\]|Unexpected|: failed|CRASH' |
+		grep -avE '\[(PASS|RUN)\]' | tail -n 40
+}
+
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+failures=$(mktemp)
+trap 'rm -f "$log" "$failures"' EXIT
 passed=0 failed=0 skipped=0
 for stage in "${order[@]}"; do
 	printf '\n== %s\n' "$stage"
@@ -49,7 +56,14 @@ for stage in "${order[@]}"; do
 	fi
 	[[ $status -eq 0 || $f -gt 0 ]] || f=1
 	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+	if [[ $f -gt 0 ]]; then
+		{ printf -- '-- %s\n' "$stage"; said "$log"; } >>"$failures"
+	fi
 	printf '== %s: %s, %d s\n' "$stage" "$([[ $f -eq 0 ]] && echo ok || echo FAILED)" $((SECONDS - started))
 done
+if [[ -s $failures ]]; then
+	printf '\nWhat failed, once more:\n'
+	cat "$failures"
+fi
 printf '\n%d passed, %d failed, %d skipped\n' $passed $failed $skipped
 [[ $failed -eq 0 && $passed -gt 0 ]]

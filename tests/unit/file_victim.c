@@ -179,7 +179,7 @@ int victim_opened(const struct rst *r, const struct cpt *c, int fd)
 /* --- the whole way --- */
 
 struct shared {
-	atomic_int go, failed;
+	atomic_int leads, go, failed;
 };
 
 static pid_t start_reborn(struct shared *s, int (*after)(void))
@@ -191,6 +191,7 @@ static pid_t start_reborn(struct shared *s, int (*after)(void))
 		return pid;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	setsid();
+	atomic_store(&s->leads, 1);
 	while (!atomic_load(&s->go))
 		usleep(1000);
 	atomic_store(&s->failed, after());
@@ -231,6 +232,8 @@ static void round_trip(const struct victim_trip *trip, bool walk)
 	victim_end(&v);
 	victim_rst(&r, &c);
 	victim_open_all(&r);
+	while (!atomic_load(&s->leads)) /* a session of its own, before it gets a terminal */
+		usleep(100);
 	bring(&r, &c, reborn);
 	victim_rst_free(&r);
 	vec_free(&r.tasks);

@@ -212,6 +212,7 @@ static void visit_for_ever(pid_t *pids, size_t nr)
 
 	for (int i = 0; i < 20; i++)
 		remote_call(b, "getppid", 0, SYS_getppid, ra_num(0));
+	atomic_store(&shared_by_all->ready, 1);
 	for (;;) {
 		if (remote_seize(pids, nr, REMOTE_LIVING, r, &err) < 0)
 			_exit(1);
@@ -226,6 +227,17 @@ static void visit_for_ever(pid_t *pids, size_t nr)
 	}
 }
 
+static pid_t visitor(pid_t *pids, size_t nr)
+{
+	pid_t pid;
+
+	atomic_store(&shared_by_all->ready, 0);
+	pid = tracer(visit_for_ever, pids, nr);
+	while (!atomic_load(&shared_by_all->ready)) /* how long a fork takes is not asked here */
+		sched_yield();
+	return pid;
+}
+
 /* Visits that are cut short, each after a random time. */
 static void be_killed(pid_t *pids, size_t nr, int times, bool (*all_well)(void *), void *arg)
 {
@@ -234,7 +246,7 @@ static void be_killed(pid_t *pids, size_t nr, int times, bool (*all_well)(void *
 	pid_t by;
 
 	shared_by_all = shared_new();
-	by = tracer(visit_for_ever, pids, nr);
+	by = visitor(pids, nr);
 	visit_ns = io_now_ns();
 	while (atomic_load(&shared_by_all->done) < 10)
 		usleep(100);
@@ -244,7 +256,7 @@ static void be_killed(pid_t *pids, size_t nr, int times, bool (*all_well)(void *
 		int64_t live_ns = rand_r(&seed) % (3 * visit_ns);
 		struct timespec ts = {live_ns / 1000000000, live_ns % 1000000000};
 
-		by = tracer(visit_for_ever, pids, nr);
+		by = visitor(pids, nr);
 		nanosleep(&ts, NULL);
 		kill_it(by);
 		cr_assert(all_well(arg), "after %d", n);
