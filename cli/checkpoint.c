@@ -24,7 +24,8 @@ static int target_open(const char *to, struct target *ret, struct err *err)
 	*ret = (struct target){.fd = -1};
 	if (!strcmp(to, "-")) {
 		if (isatty(STDOUT_FILENO))
-			return err_set(err, ERR_USAGE, "an image is not written to a terminal; use a file or a pipe");
+			return err_set(err, ERR_USAGE,
+				       "an image is not written to a terminal; use a file or a pipe");
 		ret->fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
 		return ret->fd < 0 ? err_sys(err, "standard output") : 0;
 	}
@@ -53,7 +54,8 @@ static void target_close(struct target *t)
 		close(t->fd);
 }
 
-static json_object *result_json(const char *to, const struct verst_dump_stats *s, const struct verst_round *last)
+static json_object *result_json(const char *to, const struct verst_dump_stats *s,
+				const struct verst_round *last)
 {
 	json_object *o = json_object_new_object();
 
@@ -79,13 +81,16 @@ static void print_result(const struct cli *cli, FILE *to, const char *name, cons
 
 	if (!cli->json) {
 		if (!cli->quiet)
-			fprintf(to, "%u tasks, %u files, %u sockets, %.1f MiB in %u round%s; stood still for %.1f ms\n", s->tasks, s->files,
-				s->sockets, (double)s->stream_bytes / (1 << 20), last->number, last->number == 1 ? "" : "s",
-				(double)s->frozen_ns / 1e6);
+			fprintf(to,
+				"%u tasks, %u files, %u sockets, %.1f MiB in %u round%s; stood still for "
+				"%.1f ms\n",
+				s->tasks, s->files, s->sockets, (double)s->stream_bytes / (1 << 20),
+				last->number, last->number == 1 ? "" : "s", (double)s->frozen_ns / 1e6);
 		return;
 	}
 	o = result_json(name, s, last);
-	fprintf(to, "%s\n", json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+	fprintf(to, "%s\n",
+		json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
 	json_object_put(o);
 }
 
@@ -94,8 +99,8 @@ static void say_round(const struct cli *cli, const struct verst_round *r)
 	double s = (double)r->elapsed_ns / 1e9;
 
 	if (!cli->quiet && !cli->json && s > 1)
-		fprintf(stderr, "round %u: %.1f MiB in %.1f s, %.0f MiB/s\n", r->number, (double)r->stream_bytes / (1 << 20), s,
-			(double)r->stream_bytes / (1 << 20) / s);
+		fprintf(stderr, "round %u: %.1f MiB in %.1f s, %.0f MiB/s\n", r->number,
+			(double)r->stream_bytes / (1 << 20), s, (double)r->stream_bytes / (1 << 20) / s);
 }
 
 static int run_rounds(const struct cli *cli, struct verst_dump *d, int max, struct err *err)
@@ -112,8 +117,10 @@ static int run_rounds(const struct cli *cli, struct verst_dump *d, int max, stru
 	return 0;
 }
 
-/* Consumes d. The VE ends only when its image is safe; it goes on before that is waited for if it shall go on anyway. */
-static int finish(struct verst_dump *d, struct target *t, bool leave_running, struct verst_dump_stats *ret, struct err *err)
+/* Consumes d. The VE ends only when its image is safe; it goes on before that is waited for if it shall go on
+ * anyway. */
+static int finish(struct verst_dump *d, struct target *t, bool leave_running, struct verst_dump_stats *ret,
+		  struct err *err)
 {
 	if (leave_running) {
 		verst_dump_stats(d, ret);
@@ -127,8 +134,9 @@ static int finish(struct verst_dump *d, struct target *t, bool leave_running, st
 	return verst_dump_kill(d, err);
 }
 
-static int checkpoint(const struct cli *cli, struct verst *v, const char *ve, struct target *t, const struct verst_dump_opts *opts,
-		      struct verst_dump_stats *ret_stats, struct verst_round *ret_last, struct err *err)
+static int checkpoint(const struct cli *cli, struct verst *v, const char *ve, struct target *t,
+		      const struct verst_dump_opts *opts, struct verst_dump_stats *ret_stats,
+		      struct verst_round *ret_last, struct err *err)
 {
 	struct verst_findings findings = {0};
 	struct verst_dump *d;
@@ -158,8 +166,8 @@ static int check_ve(struct cli *cli, const char *ve, struct err *err)
 	if (!r) {
 		findings_print(cli, stdout, &findings);
 		if (findings.nr)
-			r = err_set(err, ERR_OBSTACLES, "VE %s cannot be dumped as it is: %lu obstacle%s", ve, findings.nr,
-				    findings.nr == 1 ? "" : "s");
+			r = err_set(err, ERR_OBSTACLES, "VE %s cannot be dumped as it is: %lu obstacle%s", ve,
+				    findings.nr, findings.nr == 1 ? "" : "s");
 		else
 			cli_say(cli, "nothing stands in the way");
 	}

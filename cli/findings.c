@@ -16,7 +16,9 @@ static void print_json(FILE *to, const struct verst_findings *f)
 			json_object_object_add(o, "hint", json_object_new_string(f->at[i].hint));
 		json_object_array_add(array, o);
 	}
-	fprintf(to, "%s\n", json_object_to_json_string_ext(array, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
+	fprintf(to, "%s\n",
+		json_object_to_json_string_ext(array,
+					       JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
 	json_object_put(array);
 }
 

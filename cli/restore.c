@@ -25,7 +25,8 @@ static void print_result(const struct cli *cli, const struct verst_restore_stats
 	json_object *o;
 
 	if (!cli->json) {
-		cli_say(cli, "%.1f MiB, restored in %.1f ms", (double)s->stream_bytes / (1 << 20), (double)elapsed_ns / 1e6);
+		cli_say(cli, "%.1f MiB, restored in %.1f ms", (double)s->stream_bytes / (1 << 20),
+			(double)elapsed_ns / 1e6);
 		return;
 	}
 	o = json_object_new_object();

@@ -23,10 +23,12 @@ int verst_check_node(struct verst *v, struct verst_findings *ret, struct err *er
 		missing += f->need == NEED_MUST;
 		findings_add(&list, f->name, NULL, "missing (%s), so %s", strerror(e), f->without);
 	}
-	_Static_assert(sizeof(struct finding) == sizeof(struct verst_finding), "same fields in the same order");
+	_Static_assert(sizeof(struct finding) == sizeof(struct verst_finding),
+		       "same fields in the same order");
 	ret->at = (struct verst_finding *)list.list.at;
 	ret->nr = list.list.nr;
 	if (missing)
-		return err_set(err, ERR_KERNEL, "this node lacks %u feature%s that Verst needs", missing, missing == 1 ? "" : "s");
+		return err_set(err, ERR_KERNEL, "this node lacks %u feature%s that Verst needs", missing,
+			       missing == 1 ? "" : "s");
 	return 0;
 }

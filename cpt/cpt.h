@@ -30,17 +30,17 @@ struct cpt_thread {
 };
 
 struct cpt_task {
-	pid_t pid;	   /* of the host */
-	uint32_t vpid;	   /* of the VE */
+	pid_t pid;     /* of the host */
+	uint32_t vpid; /* of the VE */
 	uint32_t vppid, vpgid, vsid;
 	char comm[16];
 	uint64_t start_ticks; /* field 22 of stat: tells a pid from its next user */
 	uint32_t tty_nr;      /* field 7 of stat: its controlling terminal */
 	bool zombie;
 	int pidfd;
-	int proc_fd;	   /* directory /proc/PID of the host */
+	int proc_fd;			/* directory /proc/PID of the host */
 	VEC(struct cpt_thread) threads; /* the leader first */
-	mm_id mm;	   /* given by cpt_mm as soon as tracking knows the task; stable over the rounds */
+	mm_id mm; /* given by cpt_mm as soon as tracking knows the task; stable over the rounds */
 	files_id files;
 	fs_id fs;
 	sighand_id sighand;
@@ -60,14 +60,16 @@ struct cpt {
 	struct cpt_mm_state *mm;     /* cpt/mm.c */
 	struct cpt_file_state *file; /* cpt/file.c */
 	struct cpt_sock_state *sock; /* cpt/sock.c */
-	struct netlock *netlock; /* kernel/netlock.h */
+	struct netlock *netlock;     /* kernel/netlock.h */
 	struct verst_dump_stats stats;
 };
 
-/* "task 42 (redis-server)" and "task 42 (redis-server) fd 7" for findings and errors; static per call site's buffer. */
+/* "task 42 (redis-server)" and "task 42 (redis-server) fd 7" for findings and errors; static per call site's
+ * buffer. */
 const char *cpt_where(const struct cpt_task *t, int fd, char ret[static 64]);
 
-/* Writes GHOST, REG and SHM records that were not written yet, so that MM records may name them. cpt/engine.c */
+/* Writes GHOST, REG and SHM records that were not written yet, so that MM records may name them. cpt/engine.c
+ */
 int cpt_write_named(struct cpt *c, struct err *err);
 
 /* Everything that was found out about the VE so far. cpt/engine.c */
@@ -78,7 +80,8 @@ void cpt_forget(struct cpt *c);
 int cpt_obstacles(struct cpt *c, struct verst_findings *ret, struct err *err);
 
 /* --- cpt/task.c: the tree, threads, signals, timers, credentials --- */
-int cpt_task_list(struct cpt *c, struct err *err); /* finds all tasks, fills c->tasks; ids of known ones are kept */
+int cpt_task_list(struct cpt *c,
+		  struct err *err); /* finds all tasks, fills c->tasks; ids of known ones are kept */
 void cpt_task_free(struct cpt *c);
 /* Is a child in its parent's memory, as between vfork and exec? Such a moment cannot be dumped. */
 bool cpt_task_in_vfork(const struct cpt *c);
@@ -90,7 +93,8 @@ int cpt_task_write_tree(struct cpt *c, uint32_t round, bool frozen, struct err *
 /* --- cpt/mm.c, cpt/shm.c, cpt/track.c: memory --- */
 int cpt_mm_check(struct cpt *c, struct err *err);
 int cpt_mm_track(struct cpt *c, struct err *err); /* before each TREE of a round too: tasks come, and exec */
-/* One round: TREE is written by the engine before; writes REG and SHM records first needed, MM records, and pages. */
+/* One round: TREE is written by the engine before; writes REG and SHM records first needed, MM records, and
+ * pages. */
 int cpt_mm_round(struct cpt *c, struct verst_round *ret, struct err *err);
 /* Frozen: mm ids of all tasks (kcmp for shared ones), VMAs and the rest of mm_obj into the model ... */
 int cpt_mm_collect(struct cpt *c, struct err *err);
@@ -99,7 +103,8 @@ int cpt_mm_final(struct cpt *c, struct verst_round *ret, struct err *err);
 void cpt_mm_free(struct cpt *c);
 /* A memfd that is open as a file: its shm id (same id as for its mappings). */
 int cpt_mm_shm_of_fd(struct cpt *c, int fd, const struct stat *st, shm_id *ret, struct err *err);
-/* For tree records: mm id of a task (0 zombie), the pid it inherits from, and whether earlier rounds stand for nothing. */
+/* For tree records: mm id of a task (0 zombie), the pid it inherits from, and whether earlier rounds stand
+ * for nothing. */
 void cpt_mm_tree(struct cpt *c, const struct cpt_task *t, struct tree_task *ret);
 
 /* --- cpt/file.c and one file per kind --- */
@@ -107,42 +112,47 @@ void cpt_mm_tree(struct cpt *c, const struct cpt_task *t, struct tree_task *ret)
 /* One descriptor of one task under examination. */
 struct cpt_fd {
 	struct cpt_task *task; /* NULL: received from a socket's queue, fd and local are a copy of ours */
-	int fd;	   /* its number there */
+	int fd;		       /* its number there */
 	int local; /* a copy of ours (pidfd_getfd), closed by the caller of the kind's functions */
 	struct stat st;
 	char link[4096]; /* of /proc/PID/fd/N */
 	bool deleted;	 /* link ended in " (deleted)", which was cut off */
 	uint32_t flags;	 /* F_GETFL */
 	int64_t pos;
-	const char *fdinfo; /* its text, of anonymous inodes ("anon_inode:...") only, until the next descriptor; else NULL */
+	const char *fdinfo; /* its text, of anonymous inodes ("anon_inode:...") only, until the next
+			       descriptor; else NULL */
 };
 
 struct cpt_file_kind {
 	enum file_kind kind;
-	/* Is it one of mine? Asked in the order of the registry (FILE_REG last, as it takes what has a path). */
+	/* Is it one of mine? Asked in the order of the registry (FILE_REG last, as it takes what has a path).
+	 */
 	bool (*match)(const struct cpt_fd *fd);
 	/* Obstacles, before the freeze; may be NULL. */
 	int (*check)(struct cpt *c, const struct cpt_fd *fd, struct err *err);
-	/* Frozen. Called once per open file (not per descriptor): adds the object to c->m, sets ret->of (and tty_master). */
+	/* Frozen. Called once per open file (not per descriptor): adds the object to c->m, sets ret->of (and
+	 * tty_master). */
 	int (*collect)(struct cpt *c, const struct cpt_fd *fd, struct file_obj *ret, struct err *err);
 	/* Frozen, once after all files are known (epoll targets, unix peers); may be NULL. */
 	int (*finish)(struct cpt *c, struct err *err);
 };
 
-extern const struct cpt_file_kind cpt_reg_kind, cpt_memfd_kind, cpt_pipe_kind, cpt_chardev_kind, cpt_eventfd_kind,
-	cpt_epoll_kind, cpt_timerfd_kind, cpt_signalfd_kind, cpt_tty_kind, cpt_unix_kind, cpt_inet_kind;
+extern const struct cpt_file_kind cpt_reg_kind, cpt_memfd_kind, cpt_pipe_kind, cpt_chardev_kind,
+	cpt_eventfd_kind, cpt_epoll_kind, cpt_timerfd_kind, cpt_signalfd_kind, cpt_tty_kind, cpt_unix_kind,
+	cpt_inet_kind;
 
 int cpt_file_check(struct cpt *c, struct err *err);
 int cpt_file_collect(struct cpt *c, struct err *err); /* fd tables, open files, fs (root, cwd, umask) */
 void cpt_file_free(struct cpt *c);
-/* The file_obj of descriptor fd of task t as collected; 0 if there is none. For epoll targets and the like. */
+/* The file_obj of descriptor fd of task t as collected; 0 if there is none. For epoll targets and the like.
+ */
 file_id cpt_file_of(const struct cpt *c, const struct cpt_task *t, int fd);
 /* A file received in passing (SCM_RIGHTS in a queue): finds or makes its file_obj. local is borrowed. */
 file_id cpt_file_of_local(struct cpt *c, int local, struct err *err); /* 0 on error */
-/* A file of the tree that is mapped: works while the VE runs and when it is frozen; same file, same id. dev, inode and path as
- * /proc/PID/maps says, addr for map_files. */
-int cpt_reg_of_mapping(struct cpt *c, const struct cpt_task *t, uint64_t start, uint64_t end, dev_t dev, ino_t ino,
-		       const char *path, reg_id *ret, struct err *err);
+/* A file of the tree that is mapped: works while the VE runs and when it is frozen; same file, same id. dev,
+ * inode and path as /proc/PID/maps says, addr for map_files. */
+int cpt_reg_of_mapping(struct cpt *c, const struct cpt_task *t, uint64_t start, uint64_t end, dev_t dev,
+		       ino_t ino, const char *path, reg_id *ret, struct err *err);
 /* An executable, by /proc/PID/exe. */
 int cpt_reg_of_exe(struct cpt *c, const struct cpt_task *t, reg_id *ret, struct err *err);
 /* The terminal of a session's leader, as collected; 0: none, or it leads none. */

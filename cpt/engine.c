@@ -38,7 +38,8 @@ static int64_t clock_ns(clockid_t clock)
 static void describe_ve(struct cpt *c)
 {
 	struct ve_obj *ve = vec_add(&c->m.ve);
-	const char *template_name = ve_conf_get(&c->ve.conf, "OSTEMPLATE"), *digest = ve_conf_get(&c->ve.conf, "TEMPLATE_DIGEST");
+	const char *template_name = ve_conf_get(&c->ve.conf, "OSTEMPLATE"),
+		   *digest = ve_conf_get(&c->ve.conf, "TEMPLATE_DIGEST");
 	struct utsname uts;
 
 	uname(&uts);
@@ -110,8 +111,8 @@ static int refuse_obstacles(struct cpt *c, struct verst_findings *ret, struct er
 	if (cpt_obstacles(c, ret, err))
 		return -1;
 	return !ret->nr ? 0
-			: err_set(err, ERR_OBSTACLES, "VE %u cannot be dumped as it is: %zu obstacle%s", c->ve.id, ret->nr,
-				  ret->nr == 1 ? "" : "s");
+			: err_set(err, ERR_OBSTACLES, "VE %u cannot be dumped as it is: %zu obstacle%s",
+				  c->ve.id, ret->nr, ret->nr == 1 ? "" : "s");
 }
 
 static int dump_begin(struct verst_dump *d, int out_fd, struct verst_findings *ret_findings, struct err *err)
@@ -173,8 +174,9 @@ int verst_dump_round(struct verst_dump *d, struct verst_round *ret, struct err *
 	int64_t began_ns = io_now_ns();
 
 	*ret = (struct verst_round){0};
-	if (cpt_task_list(c, err) || cpt_mm_track(c, err) || cpt_task_write_tree(c, d->rounds + 1, false, err) ||
-	    cpt_mm_round(c, ret, err) || img_round_end(c->w, d->rounds + 1, err))
+	if (cpt_task_list(c, err) || cpt_mm_track(c, err) ||
+	    cpt_task_write_tree(c, d->rounds + 1, false, err) || cpt_mm_round(c, ret, err) ||
+	    img_round_end(c->w, d->rounds + 1, err))
 		return err_ctx(err, "round %u", d->rounds + 1);
 	round_totals(d, bytes, began_ns, ret);
 	return fault_point("dump-round", err);
@@ -201,7 +203,8 @@ static int seize_all(struct cpt *c, struct err *err)
 		vec_each(thread, &t->threads) {
 			thread->r = got[i++];
 			if (!thread->r)
-				ret = err_set(err, ERR_CHECKPOINT, "thread %u vanished while frozen", thread->vtid);
+				ret = err_set(err, ERR_CHECKPOINT, "thread %u vanished while frozen",
+					      thread->vtid);
 			else if (thread != t->threads.at)
 				remote_mark_group_leader(thread->r, t->threads.at[0].r);
 		}
@@ -249,8 +252,8 @@ static void let_go(struct verst_dump *d)
 
 static int stop_once(struct cpt *c, struct err *err)
 {
-	if (ve_freeze(&c->run, FREEZE_TIMEOUT_MS, err) || netlock_take(c->netlock, err) || cpt_task_list(c, err) ||
-	    seize_all(c, err))
+	if (ve_freeze(&c->run, FREEZE_TIMEOUT_MS, err) || netlock_take(c->netlock, err) ||
+	    cpt_task_list(c, err) || seize_all(c, err))
 		return -1;
 	/* Stopped by ptrace they stay: should this process die, the kernel lets them go on. */
 	return ve_thaw(&c->run, err);
@@ -270,7 +273,8 @@ static int stop_ve(struct verst_dump *d, struct err *err)
 			break;
 		let_go(d);
 		if (tries == STOP_TRIES)
-			return err_set(err, ERR_CHECKPOINT, "at every one of %d stops a task was between vfork and exec", tries);
+			return err_set(err, ERR_CHECKPOINT,
+				       "at every one of %d stops a task was between vfork and exec", tries);
 		usleep(STOP_PAUSE_US);
 	}
 	c->stats.freeze_ns = io_now_ns() - d->frozen_at_ns;
@@ -282,7 +286,7 @@ static const struct {
 	const char *name;
 	int (*run)(struct cpt *c, struct err *err);
 } collect_steps[] = {
-	{"memory", cpt_mm_collect},    {"sockets", cpt_sock_collect}, {"files", cpt_file_collect},
+	{"memory", cpt_mm_collect},	{"sockets", cpt_sock_collect}, {"files", cpt_file_collect},
 	{"namespaces", cpt_ns_collect}, {"tasks", cpt_task_collect},
 };
 
@@ -295,7 +299,8 @@ static int collect_all(struct cpt *c, struct err *err)
 
 		if (collect_steps[i].run(c, err))
 			return -1;
-		log_debug("collect %s: %.3f ms", collect_steps[i].name, (double)(io_now_ns() - step_ns) / 1e6);
+		log_debug("collect %s: %.3f ms", collect_steps[i].name,
+			  (double)(io_now_ns() - step_ns) / 1e6);
 	}
 	c->stats.files = (unsigned)c->m.files.nr;
 	c->stats.sockets = (unsigned)(c->m.unixs.nr + c->m.inets.nr);
@@ -320,10 +325,10 @@ int cpt_write_named(struct cpt *c, struct err *err)
 /* Every object that no earlier step has written, in the order of objects.def. */
 static int write_rest(struct cpt *c, struct err *err)
 {
-#define OBJECT(name, type, struct_, member)                                                            \
-	if (OBJ_##name >= OBJ_chardev)                                                                 \
-		vec_each(obj, &c->m.member)                                                            \
-			if (img_put_##name(c->w, obj, err))                                            \
+#define OBJECT(name, type, struct_, member)                                                                  \
+	if (OBJ_##name >= OBJ_chardev)                                                                       \
+		vec_each(obj, &c->m.member)                                                                  \
+			if (img_put_##name(c->w, obj, err))                                                  \
 				return -1;
 #include "model/objects.def"
 #undef OBJECT
@@ -414,7 +419,8 @@ int verst_dump_resume(struct verst_dump *d, struct err *err)
 	int ret = 0;
 
 	if (d->c.frozen) {
-		/* first, because a commit has frozen the VE again, and what is injected does not run in the freezer */
+		/* first, because a commit has frozen the VE again, and what is injected does not run in the
+		 * freezer */
 		ret = ve_thaw(&d->c.run, err);
 		cpt_sock_resume(&d->c);
 		release_all(&d->c);
@@ -436,8 +442,8 @@ void verst_dump_abort(struct verst_dump *d)
 }
 
 /*
- * A tracee's death is first reported to its tracer; only then do its parent and the supervisor hear of it. Children come
- * first: init does not end before all others are gone (zap_pid_ns_processes).
+ * A tracee's death is first reported to its tracer; only then do its parent and the supervisor hear of it.
+ * Children come first: init does not end before all others are gone (zap_pid_ns_processes).
  */
 static void bury_tracees(struct cpt *c)
 {

@@ -48,7 +48,8 @@ static int read_xattrs(const char *path, struct fsent_obj *ent, struct err *err)
 	return 0;
 }
 
-/* Data only, holes stay holes: each piece says where it belongs. The first record of a file is written by the caller. */
+/* Data only, holes stay holes: each piece says where it belongs. The first record of a file is written by the
+ * caller. */
 static int write_content(struct walk *w, int fd, struct fsent_obj *ent, struct err *err)
 {
 	off_t at = 0, end = (off_t)ent->size_bytes;
@@ -76,7 +77,8 @@ static int write_file(struct walk *w, int dir, const char *name, struct fsent_ob
 {
 	_fd_ int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	/* the pieces that follow the first record need not tell all of it again */
-	struct fsent_obj piece = {.mount = ent->mount, .path = ent->path, .mode = ent->mode, .size_bytes = ent->size_bytes};
+	struct fsent_obj piece = {
+		.mount = ent->mount, .path = ent->path, .mode = ent->mode, .size_bytes = ent->size_bytes};
 
 	if (fd < 0)
 		return err_sys(err, "%s", ent->path);
@@ -86,7 +88,8 @@ static int write_file(struct walk *w, int dir, const char *name, struct fsent_ob
 	return img_put_fsent(w->c->w, ent, err) || write_content(w, fd, &piece, err) ? -1 : 0;
 }
 
-static int write_one(struct walk *w, int dir, const char *name, const char *path, const struct stat *st, struct err *err);
+static int write_one(struct walk *w, int dir, const char *name, const char *path, const struct stat *st,
+		     struct err *err);
 
 static int write_dir(struct walk *w, int dir_fd, const char *path, struct err *err)
 {
@@ -123,7 +126,8 @@ static const char *earlier_name(const struct walk *w, const struct stat *st)
 	return NULL;
 }
 
-static int write_one(struct walk *w, int dir, const char *name, const char *path, const struct stat *st, struct err *err)
+static int write_one(struct walk *w, int dir, const char *name, const char *path, const struct stat *st,
+		     struct err *err)
 {
 	unsigned base = w->c->run.uid_base;
 	struct fsent_obj ent = {
@@ -170,7 +174,8 @@ static int write_one(struct walk *w, int dir, const char *name, const char *path
 
 static int write_mount(struct cpt *c, const struct mount_obj *m, struct err *err)
 {
-	struct open_how how = {.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
+	struct open_how how = {.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC,
+			       .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
 	int fd = (int)syscall(SYS_openat2, c->run.root_fd, m->mountpoint, &how, sizeof(how));
 	struct walk w = {.c = c, .mount = m};
 	struct stat st;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The VE's network: devices, addresses, routes, and the settings a server changes; what else there is, is refused. */
+/* The VE's network: devices, addresses, routes, and the settings a server changes; what else there is, is
+ * refused. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -95,7 +96,8 @@ static int on_addr(const struct nlmsghdr *nlh, void *arg)
 			addr->label = mem_strdup(mnl_attr_get_str(a));
 			break;
 		case IFA_FLAGS:
-			addr->flags = mnl_attr_get_u32(a) & (IFA_F_NODAD | IFA_F_NOPREFIXROUTE | IFA_F_HOMEADDRESS);
+			addr->flags =
+				mnl_attr_get_u32(a) & (IFA_F_NODAD | IFA_F_NOPREFIXROUTE | IFA_F_HOMEADDRESS);
 			break;
 		}
 	}
@@ -154,7 +156,8 @@ static int on_route(const struct nlmsghdr *nlh, void *arg)
 	return MNL_CB_OK;
 }
 
-static int dump(struct rtnl *rtnl, uint16_t type, size_t header_bytes, mnl_cb_t cb, void *arg, struct err *err)
+static int dump(struct rtnl *rtnl, uint16_t type, size_t header_bytes, mnl_cb_t cb, void *arg,
+		struct err *err)
 {
 	struct nlmsghdr *nlh;
 
@@ -195,7 +198,8 @@ int cpt_netns_collect(struct cpt *c, struct err *err)
 	struct netns_obj *net = vec_add(&c->m.netns);
 	struct rtnl rtnl = {0};
 	_netns_ struct netns_scope scope = NETNS_NONE;
-	int ret = read_links(c, &rtnl, net, err) || dump(&rtnl, RTM_GETADDR, sizeof(struct ifaddrmsg), on_addr, net, err) ||
+	int ret = read_links(c, &rtnl, net, err) ||
+		  dump(&rtnl, RTM_GETADDR, sizeof(struct ifaddrmsg), on_addr, net, err) ||
 		  dump(&rtnl, RTM_GETROUTE, sizeof(struct rtmsg), on_route, net, err);
 
 	rtnl_close(&rtnl);
@@ -209,7 +213,7 @@ int cpt_netns_collect(struct cpt *c, struct err *err)
 /* Devices that the kernel puts into every network namespace when the module is loaded. */
 static bool is_fallback_device(const char *name)
 {
-	static const char *const names[] = {"tunl0", "gre0",   "gretap0",  "erspan0", "ip_vti0",
+	static const char *const names[] = {"tunl0",	"gre0", "gretap0", "erspan0", "ip_vti0",
 					    "ip6_vti0", "sit0", "ip6tnl0", "ip6gre0"};
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
@@ -242,7 +246,8 @@ static unsigned count_nft_tables(void)
 	nfg->nfgen_family = AF_UNSPEC;
 	if (!mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) && mnl_socket_sendto(nl, nlh, nlh->nlmsg_len) > 0)
 		while ((n = mnl_socket_recvfrom(nl, buf, sizeof(buf))) > 0)
-			if (mnl_cb_run(buf, (size_t)n, 0, mnl_socket_get_portid(nl), count_one, &found) <= MNL_CB_STOP)
+			if (mnl_cb_run(buf, (size_t)n, 0, mnl_socket_get_portid(nl), count_one, &found) <=
+			    MNL_CB_STOP)
 				break;
 	mnl_socket_close(nl);
 	return found;
@@ -275,15 +280,17 @@ int cpt_netns_check(struct cpt *c, struct err *err)
 		if (!strcmp(l->name, "lo") || !strcmp(l->name, "venet0") || is_fallback_device(l->name))
 			continue;
 		snprintf(where, sizeof(where), "network device %s", l->name);
-		findings_add(c->findings, where, "ip link del inside the VE", "a device of kind %s that the VE made",
-			     *l->kind ? l->kind : "unknown");
+		findings_add(c->findings, where, "ip link del inside the VE",
+			     "a device of kind %s that the VE made", *l->kind ? l->kind : "unknown");
 	}
 	model_free_netns(&net);
 	if (ret || netns_enter(&scope, c->run.netns_fd, err))
 		return -1;
 	if (count_nft_tables())
-		findings_add(c->findings, "network", "nft flush ruleset inside the VE", "it has nftables rules");
-	if (has_text("/proc/thread-self/net/ip_tables_names") || has_text("/proc/thread-self/net/ip6_tables_names"))
+		findings_add(c->findings, "network", "nft flush ruleset inside the VE",
+			     "it has nftables rules");
+	if (has_text("/proc/thread-self/net/ip_tables_names") ||
+	    has_text("/proc/thread-self/net/ip6_tables_names"))
 		findings_add(c->findings, "network", NULL, "it has iptables (legacy) tables");
 	return 0;
 }

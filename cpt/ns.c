@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The VE's namespaces: one of each kind, hostname, IPC. Mounts are in cpt/mount.c, the network in cpt/netns.c. */
+/* The VE's namespaces: one of each kind, hostname, IPC. Mounts are in cpt/mount.c, the network in
+ * cpt/netns.c. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -12,12 +13,13 @@
 static const struct {
 	const char *file, *what;
 } namespaces[] = {
-	{"ns/pid", "pid"}, {"ns/mnt", "mount"},	  {"ns/net", "network"},    {"ns/ipc", "ipc"},
+	{"ns/pid", "pid"}, {"ns/mnt", "mount"}, {"ns/net", "network"},	 {"ns/ipc", "ipc"},
 	{"ns/uts", "uts"}, {"ns/user", "user"}, {"ns/cgroup", "cgroup"}, {"ns/time", "time"},
 };
 
 /* Runs fn with this thread in the namespace of that file of the VE's init. */
-static int in_namespace(struct cpt *c, const char *file, int (*fn)(struct cpt *c, struct err *err), struct err *err)
+static int in_namespace(struct cpt *c, const char *file, int (*fn)(struct cpt *c, struct err *err),
+			struct err *err)
 {
 	char own[64];
 	_fd_ int there = openat(c->tasks.at[0].proc_fd, file, O_RDONLY | O_CLOEXEC);
@@ -54,8 +56,8 @@ static int check_nested(struct cpt *c, struct err *err)
 			struct stat st;
 
 			if (!fstatat(t->proc_fd, namespaces[i].file, &st, 0) && st.st_ino != init[i])
-				findings_add(c->findings, cpt_where(t, -1, where), NULL, "it is in a %s namespace of its own",
-					     namespaces[i].what);
+				findings_add(c->findings, cpt_where(t, -1, where), NULL,
+					     "it is in a %s namespace of its own", namespaces[i].what);
 		}
 	}
 	return 0;
@@ -83,7 +85,8 @@ static int check_sysv(struct cpt *c, struct err *err)
 			lines += text.at[k] == '\n';
 		buf_free(&text);
 		if (lines > 1)
-			findings_add(c->findings, "ipc namespace", "ipcs(1) inside shows them, ipcrm(1) removes them", "%zu %s%s",
+			findings_add(c->findings, "ipc namespace",
+				     "ipcs(1) inside shows them, ipcrm(1) removes them", "%zu %s%s",
 				     lines - 1, files[i][1], lines > 2 ? "s" : "");
 	}
 	return 0;
@@ -97,7 +100,8 @@ static int check_mqueue(struct cpt *c)
 
 	while (d && (e = readdir(d)))
 		if (strcmp(e->d_name, ".") && strcmp(e->d_name, ".."))
-			findings_add(c->findings, "ipc namespace", NULL, "POSIX message queue /%s", e->d_name);
+			findings_add(c->findings, "ipc namespace", NULL, "POSIX message queue /%s",
+				     e->d_name);
 	return 0;
 }
 
@@ -125,5 +129,8 @@ static int collect_uts(struct cpt *c, struct err *err)
 
 int cpt_ns_collect(struct cpt *c, struct err *err)
 {
-	return in_namespace(c, "ns/uts", collect_uts, err) || cpt_mount_collect(c, err) || cpt_netns_collect(c, err) ? -1 : 0;
+	return in_namespace(c, "ns/uts", collect_uts, err) || cpt_mount_collect(c, err) ||
+			       cpt_netns_collect(c, err)
+		       ? -1
+		       : 0;
 }

@@ -228,7 +228,8 @@ static bool below_init(const struct cpt *c, pid_t pid)
 	return true;
 }
 
-/* Tasks of the VE's cgroup that are not below its init came in from outside (verst exec) and have their parent there. */
+/* Tasks of the VE's cgroup that are not below its init came in from outside (verst exec) and have their
+ * parent there. */
 static int check_entered(struct cpt *c, struct err *err)
 {
 	struct buf text;
@@ -263,7 +264,8 @@ static bool shares(const struct cpt_task *a, const struct cpt_task *b, int what)
 	return syscall(SYS_kcmp, a->pid, b->pid, what, 0, 0) == 0;
 }
 
-/* Between vfork and exec a child is in its parent's memory, as a rule for less than a millisecond: that is waited for. */
+/* Between vfork and exec a child is in its parent's memory, as a rule for less than a millisecond: that is
+ * waited for. */
 static bool shares_for_long(const struct cpt_task *a, const struct cpt_task *b)
 {
 	for (int tries = 0; tries < VFORK_TRIES; tries++) {
@@ -278,7 +280,8 @@ bool cpt_task_in_vfork(const struct cpt *c)
 {
 	vec_each(t, &c->tasks)
 		vec_each(other, &c->tasks)
-			if (other->vpid == t->vppid && !t->zombie && !other->zombie && shares(t, other, KCMP_VM))
+			if (other->vpid == t->vppid && !t->zombie && !other->zombie &&
+			    shares(t, other, KCMP_VM))
 				return true;
 	return false;
 }
@@ -289,18 +292,22 @@ static void check_one(struct cpt *c, const struct cpt_task *t, const struct proc
 
 	cpt_where(t, -1, where);
 	if (s->tracer_pid)
-		findings_add(c->findings, where, "detach the debugger", "it is traced by process %u of the node", s->tracer_pid);
+		findings_add(c->findings, where, "detach the debugger",
+			     "it is traced by process %u of the node", s->tracer_pid);
 	if (s->seccomp)
-		findings_add(c->findings, where, NULL, "it has a seccomp %s", s->seccomp == 1 ? "strict mode" : "filter");
+		findings_add(c->findings, where, NULL, "it has a seccomp %s",
+			     s->seccomp == 1 ? "strict mode" : "filter");
 	if (t->zombie && s->threads > 1)
-		findings_add(c->findings, where, NULL, "its first thread has ended while %u others live", s->threads - 1);
+		findings_add(c->findings, where, NULL, "its first thread has ended while %u others live",
+			     s->threads - 1);
 	if (s->nr_ns > 2)
 		findings_add(c->findings, where, NULL, "it is in a nested pid namespace");
 	vec_each(other, &c->tasks) {
 		if (other->vpid != t->vppid || t->zombie || other->zombie)
 			continue;
 		if (shares_for_long(t, other))
-			findings_add(c->findings, where, NULL, "it shares its memory with task %u (vfork, or CLONE_VM)", other->vpid);
+			findings_add(c->findings, where, NULL,
+				     "it shares its memory with task %u (vfork, or CLONE_VM)", other->vpid);
 	}
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What a frozen task is: signals, timers, limits, credentials, and its threads' registers. From outside by /proc and
- * ptrace what they tell; the rest by one batch of calls a thread.
+ * What a frozen task is: signals, timers, limits, credentials, and its threads' registers. From outside by
+ * /proc and ptrace what they tell; the rest by one batch of calls a thread.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -27,7 +27,8 @@
 struct answers {
 	struct remote_batch *b;
 	size_t altstack, tid_address, pdeath, securebits, timer_slack; /* of every thread */
-	size_t sigactions[SIGNALS], itimers[3], rlimits, subreaper, dumpable, brk; /* of the leader: the whole process */
+	size_t sigactions[SIGNALS], itimers[3], rlimits, subreaper, dumpable,
+		brk; /* of the leader: the whole process */
 	VEC(size_t) timers, overruns;
 };
 
@@ -62,7 +63,8 @@ static int peek_signals(pid_t tid, bool shared, struct siginfo_obj **ret_at, siz
 
 	for (uint64_t off = 0;;) {
 		siginfo_t si[PEEK_AT_ONCE];
-		struct __ptrace_peeksiginfo_args args = {off, shared ? PTRACE_PEEKSIGINFO_SHARED : 0, PEEK_AT_ONCE};
+		struct __ptrace_peeksiginfo_args args = {off, shared ? PTRACE_PEEKSIGINFO_SHARED : 0,
+							 PEEK_AT_ONCE};
 		long n = ptrace(PTRACE_PEEKSIGINFO, tid, &args, si);
 
 		if (n < 0) {
@@ -80,11 +82,11 @@ static int peek_signals(pid_t tid, bool shared, struct siginfo_obj **ret_at, siz
 	return 0;
 }
 
-#define PEEK_INTO(tid, shared, vec, err)                                               \
-	({                                                                             \
-		int _ret = peek_signals(tid, shared, &(vec)->at, &(vec)->nr, err);     \
-		(vec)->cap = (vec)->nr;                                                \
-		_ret;                                                                  \
+#define PEEK_INTO(tid, shared, vec, err)                                                                     \
+	({                                                                                                   \
+		int _ret = peek_signals(tid, shared, &(vec)->at, &(vec)->nr, err);                           \
+		(vec)->cap = (vec)->nr;                                                                      \
+		_ret;                                                                                        \
 	})
 
 /* "ID: 3\nsignal: 10/00007ffd...\nnotify: signal/pid.12\nClockID: 1\n" per timer (fs/proc/base.c) */
@@ -104,7 +106,9 @@ static int read_posix_timers(struct cpt *c, const struct cpt_task *t, struct tas
 		if (sscanf(line, "signal: %d/%llx", &timer.signo, &value) == 2)
 			timer.value = value;
 		if (sscanf(line, "notify: %15[a-z]/%7[a-z].%d", how, whom, &tid) == 3) {
-			timer.notify = !strcmp(how, "none") ? SIGEV_NONE : !strcmp(how, "thread") ? SIGEV_THREAD : SIGEV_SIGNAL;
+			timer.notify = !strcmp(how, "none")	? SIGEV_NONE
+				       : !strcmp(how, "thread") ? SIGEV_THREAD
+								: SIGEV_SIGNAL;
 			if (!strcmp(whom, "tid"))
 				timer.notify |= SIGEV_THREAD_ID;
 			vec_each(thread, &t->threads)
@@ -129,7 +133,8 @@ static void ask_thread(struct answers *a)
 	a->tid_address = remote_batch_data(b, NULL, 8);
 	a->pdeath = remote_batch_data(b, NULL, 4);
 	remote_call(b, "sigaltstack", 0, SYS_sigaltstack, ra_num(0), ra_data(a->altstack));
-	remote_call(b, "PR_GET_TID_ADDRESS", 0, SYS_prctl, ra_num(PR_GET_TID_ADDRESS), ra_data(a->tid_address));
+	remote_call(b, "PR_GET_TID_ADDRESS", 0, SYS_prctl, ra_num(PR_GET_TID_ADDRESS),
+		    ra_data(a->tid_address));
 	remote_call(b, "PR_GET_PDEATHSIG", 0, SYS_prctl, ra_num(PR_GET_PDEATHSIG), ra_data(a->pdeath));
 	a->securebits = remote_call(b, "PR_GET_SECUREBITS", 0, SYS_prctl, ra_num(PR_GET_SECUREBITS));
 	a->timer_slack = remote_call(b, "PR_GET_TIMERSLACK", 0, SYS_prctl, ra_num(PR_GET_TIMERSLACK));
@@ -143,7 +148,8 @@ static void ask_process(struct answers *a, const struct task_obj *task)
 		if (s == SIGKILL || s == SIGSTOP)
 			continue;
 		a->sigactions[s - 1] = remote_batch_data(b, NULL, sizeof(struct kabi_sigaction));
-		remote_call(b, "rt_sigaction", 0, SYS_rt_sigaction, ra_num(s), ra_num(0), ra_data(a->sigactions[s - 1]), ra_num(8));
+		remote_call(b, "rt_sigaction", 0, SYS_rt_sigaction, ra_num(s), ra_num(0),
+			    ra_data(a->sigactions[s - 1]), ra_num(8));
 	}
 	for (int i = 0; i < 3; i++) {
 		a->itimers[i] = remote_batch_data(b, NULL, sizeof(struct itimerval));
@@ -154,7 +160,8 @@ static void ask_process(struct answers *a, const struct task_obj *task)
 		remote_call(b, "prlimit64", 0, SYS_prlimit64, ra_num(0), ra_num(i), ra_num(0),
 			    ra_data(a->rlimits + i * sizeof(struct rlimit)));
 	a->subreaper = remote_batch_data(b, NULL, 4);
-	remote_call(b, "PR_GET_CHILD_SUBREAPER", 0, SYS_prctl, ra_num(PR_GET_CHILD_SUBREAPER), ra_data(a->subreaper));
+	remote_call(b, "PR_GET_CHILD_SUBREAPER", 0, SYS_prctl, ra_num(PR_GET_CHILD_SUBREAPER),
+		    ra_data(a->subreaper));
 	a->dumpable = remote_call(b, "PR_GET_DUMPABLE", 0, SYS_prctl, ra_num(PR_GET_DUMPABLE));
 	a->brk = remote_call(b, "brk", 0, SYS_brk, ra_num(0));
 	vec_each(timer, &task->posix_timers) {
@@ -162,7 +169,8 @@ static void ask_process(struct answers *a, const struct task_obj *task)
 
 		vec_push(&a->timers, at);
 		remote_call(b, "timer_gettime", 0, SYS_timer_gettime, ra_num(timer->id), ra_data(at));
-		vec_push(&a->overruns, remote_call(b, "timer_getoverrun", 0, SYS_timer_getoverrun, ra_num(timer->id)));
+		vec_push(&a->overruns,
+			 remote_call(b, "timer_getoverrun", 0, SYS_timer_getoverrun, ra_num(timer->id)));
 	}
 }
 
@@ -192,7 +200,8 @@ static void hear_process(const struct answers *a, struct task_obj *task, struct 
 	for (int i = 0; i < 3; i++) {
 		const struct itimerval *it = remote_batch_out(b, a->itimers[i]);
 
-		task->itimers[i] = (struct itimer_obj){ns_of_timeval(it->it_value), ns_of_timeval(it->it_interval)};
+		task->itimers[i] =
+			(struct itimer_obj){ns_of_timeval(it->it_value), ns_of_timeval(it->it_interval)};
 	}
 	for (unsigned i = 0; i < RLIMITS; i++) {
 		task->rlimits[i].cur = limits[i].rlim_cur;
@@ -326,8 +335,8 @@ static int thread_comm(const struct cpt_task *t, pid_t tid, char **ret, struct e
 	return 0;
 }
 
-static int collect_thread(struct cpt *c, const struct cpt_task *t, const struct cpt_thread *thread, struct answers *a,
-			  struct thread_obj *ret, struct err *err)
+static int collect_thread(struct cpt *c, const struct cpt_task *t, const struct cpt_thread *thread,
+			  struct answers *a, struct thread_obj *ret, struct err *err)
 {
 	char path[48];
 	_fd_ int dir = -1;
@@ -360,7 +369,8 @@ static int read_number(const struct cpt_task *t, const char *name, int base, uin
 }
 
 /* The session leader tells of its terminal; the group in front as the VE numbers it. */
-static void collect_terminal(struct cpt *c, const struct cpt_task *t, const struct proc_stat *stat, struct task_obj *ret)
+static void collect_terminal(struct cpt *c, const struct cpt_task *t, const struct proc_stat *stat,
+			     struct task_obj *ret)
 {
 	ret->ctty = cpt_tty_of_leader(c, t);
 	if (!ret->ctty)
@@ -381,7 +391,8 @@ static int collect_outside(struct cpt *c, const struct cpt_task *t, struct task_
 	struct proc_stat stat;
 	uint32_t oom;
 
-	if (proc_stat_read(t->proc_fd, &stat, err) || read_number(t, "personality", 16, &ret->personality, err) ||
+	if (proc_stat_read(t->proc_fd, &stat, err) ||
+	    read_number(t, "personality", 16, &ret->personality, err) ||
 	    read_number(t, "oom_score_adj", 10, &oom, err))
 		return -1;
 	ret->oom_score_adj = (int32_t)oom;

@@ -32,9 +32,10 @@
 #ifndef UFFD_USER_MODE_ONLY
 #define UFFD_USER_MODE_ONLY 1
 #endif
-#define TCP_REPAIR_OPTION   19 /* include/uapi/linux/tcp.h */
-#define PAGEMAP_SCAN_IOCTL  _IOC(_IOC_READ | _IOC_WRITE, 'f', 16, 96) /* include/uapi/linux/fs.h, Linux 6.7 */
-#define BPF_NETFILTER	    32 /* BPF_PROG_TYPE_NETFILTER, Linux 6.4 */
+#define TCP_REPAIR_OPTION  19					     /* include/uapi/linux/tcp.h */
+#define PAGEMAP_SCAN_IOCTL _IOC(_IOC_READ | _IOC_WRITE, 'f', 16, 96) /* include/uapi/linux/fs.h, Linux 6.7   \
+								      */
+#define BPF_NETFILTER	     32					     /* BPF_PROG_TYPE_NETFILTER, Linux 6.4 */
 #define BPF_NETFILTER_ATTACH 45
 
 static int root(void)
@@ -71,9 +72,10 @@ static int in_child(int (*fn)(void))
 
 static int unshare_all(void)
 {
-	return unshare(CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP) ?
-		       errno :
-		       0;
+	return unshare(CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC |
+		       CLONE_NEWUTS | CLONE_NEWCGROUP)
+		       ? errno
+		       : 0;
 }
 
 static int namespaces(void)
@@ -97,7 +99,8 @@ static int set_tid_child(void)
 	int status;
 
 	for (int tries = 0; tries < 100; tries++, tid++) {
-		struct clone_args args = {.exit_signal = SIGCHLD, .set_tid = (uintptr_t)&tid, .set_tid_size = 1};
+		struct clone_args args = {
+			.exit_signal = SIGCHLD, .set_tid = (uintptr_t)&tid, .set_tid_size = 1};
 		long pid = syscall(SYS_clone3, &args, sizeof(args));
 
 		if (pid == 0)
@@ -241,7 +244,8 @@ const struct kernel_feature kernel_features[] = {
 	{"CAP_SYS_ADMIN", NEED_MUST, "namespaces, mounts, tracing", "nothing works", cap_admin},
 	{"cgroup v2", NEED_MUST, "freezing and ending a VE as a whole", "no VE can be started", cgroup2},
 	{"namespaces", NEED_MUST, "isolation of a VE", "no VE can be started", namespaces},
-	{"time namespace", NEED_MUST, "clocks that go on after a restore", "no VE can be started", time_namespace},
+	{"time namespace", NEED_MUST, "clocks that go on after a restore", "no VE can be started",
+	 time_namespace},
 	{"clone3 set_tid", NEED_MUST, "the same pids after a restore", "no restore", set_tid},
 	{"kcmp", NEED_MUST, "what tasks share", "no dump", compare},
 	{"pidfd_getfd", NEED_MUST, "looking at open files from outside", "no dump", getfd},
@@ -249,9 +253,11 @@ const struct kernel_feature kernel_features[] = {
 	{"/proc/PID/map_files", NEED_MUST, "mapped files without a name", "no dump", map_files},
 	{"TCP_REPAIR", NEED_MUST, "connections that stay open", "no dump of TCP connections", repair},
 	{"PAGEMAP_SCAN", NEED_BEST, "sending memory while the VE runs",
-	 "all memory is sent while the VE stands still: its downtime grows with it (Linux 6.7 has it)", pagemap_scan},
+	 "all memory is sent while the VE stands still: its downtime grows with it (Linux 6.7 has it)",
+	 pagemap_scan},
 	{"userfaultfd write-protect-async", NEED_BEST, "sending memory while the VE runs",
-	 "all memory is sent while the VE stands still: its downtime grows with it (Linux 6.7 has it)", write_protect_async},
+	 "all memory is sent while the VE stands still: its downtime grows with it (Linux 6.7 has it)",
+	 write_protect_async},
 	{"BPF netfilter link", NEED_BEST, "a network lock in microseconds",
 	 "the lock is a cgroup program, some 0.1 ms slower (Linux 6.4 has it)", netfilter_program},
 	{"bpf_sk_assign_tcp_reqsk", NEED_BEST, "TCP connections that nobody has accepted yet",

@@ -211,7 +211,8 @@ int proc_status_read(int proc_fd, struct proc_status *ret, struct err *err)
 	if (!s.tgid || !s.ns_pid) {
 		proc_status_free(&s);
 		err_set(err, ERR_SYSTEM, "status: no Tgid or NSpid line");
-		err->sys_errno = ESRCH; /* fs/proc/array.c, task_state: a task that was just reaped has neither */
+		err->sys_errno =
+			ESRCH; /* fs/proc/array.c, task_state: a task that was just reaped has neither */
 		return -1;
 	}
 	*ret = s;

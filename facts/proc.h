@@ -11,16 +11,17 @@ struct proc_stat { /* /proc/PID/stat */
 	char comm[64], state;
 	uint32_t ppid, pgrp, session, tty_nr, tpgid;
 	int64_t nice;
-	uint64_t start_ticks, start_code, end_code, start_stack, start_data, end_data, start_brk, arg_start, arg_end,
-		env_start, env_end;
+	uint64_t start_ticks, start_code, end_code, start_stack, start_data, end_data, start_brk, arg_start,
+		arg_end, env_start, env_end;
 	uint32_t exit_code, exit_signal;
 };
 int proc_stat_read(int proc_fd, struct proc_stat *ret, struct err *err);
 
-struct proc_status { /* /proc/PID/status; ids and pids as the reader's namespaces see them, NSpid etc. innermost last */
+struct proc_status { /* /proc/PID/status; ids and pids as the reader's namespaces see them, NSpid etc.
+			innermost last */
 	char state;
 	uint32_t umask, tgid, ns_tgid, ns_pid, ns_pgid, ns_sid, threads;
-	uint32_t nr_ns; /* depth of NSpid */
+	uint32_t nr_ns;		 /* depth of NSpid */
 	uint32_t uid[4], gid[4]; /* real, effective, saved, filesystem */
 	VEC(uint32_t) groups;
 	uint64_t sig_pending, shared_pending, sig_blocked, sig_ignored, sig_caught;

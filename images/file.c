@@ -4,11 +4,7 @@
 
 #define T struct file_lock_obj
 static const struct img_field lock_fields[] = {
-	RANGE(kind, FILE_LOCK_FLOCK, FILE_LOCK_OFD),
-	NUM(write),
-	NUM(start),
-	NUM(end),
-	NUM(table),
+	RANGE(kind, FILE_LOCK_FLOCK, FILE_LOCK_OFD), NUM(write), NUM(start), NUM(end), NUM(table),
 };
 static const struct img_table lock_table = IMG_TABLE(file_lock, lock_fields);
 #undef T
@@ -19,8 +15,7 @@ static const struct img_field fields[] = {
 	NUM(of),	 OCT(flags),
 	NUM(pos),	 NUM(owner_pid),
 	NUM(owner_type), NUM(owner_signal),
-	NUM(tty_master),
-	LIST(locks, lock_table, IMG_MAX_COUNT),
+	NUM(tty_master), LIST(locks, lock_table, IMG_MAX_COUNT),
 };
 static const struct img_table table = IMG_TABLE(file, fields);
 #undef T

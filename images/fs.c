@@ -4,11 +4,7 @@
 
 #define T struct fs_obj
 static const struct img_field fields[] = {
-	NUM(id),
-	PATH(root),
-	PATH(cwd),
-	OCT(umask),
-	NUM(cwd_nameless),
+	NUM(id), PATH(root), PATH(cwd), OCT(umask), NUM(cwd_nameless),
 };
 static const struct img_table table = IMG_TABLE(fs, fields);
 #undef T

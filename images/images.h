@@ -103,8 +103,8 @@ struct img_record {
 int img_read(struct img_reader *r, struct model *m, struct img_record *ret, struct err *err);
 
 /*
- * The last VE record that is still to come, where the stream can be read ahead (a file): what the VE's clocks will be
- * in the end. False if it is not known. Free with model_free_ve. The reader stays where it is.
+ * The last VE record that is still to come, where the stream can be read ahead (a file): what the VE's clocks
+ * will be in the end. False if it is not known. Free with model_free_ve. The reader stays where it is.
  */
 bool img_peek_ve(struct img_reader *r, struct ve_obj *ret);
 

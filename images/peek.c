@@ -10,7 +10,8 @@ struct place {
 	uint32_t len_bytes;
 };
 
-/* The last record of a type behind where the reader is. False if there is none, or the stream cannot be read ahead. */
+/* The last record of a type behind where the reader is. False if there is none, or the stream cannot be read
+ * ahead. */
 static bool find_last(const struct img_reader *r, uint16_t type, struct place *ret)
 {
 	off_t at = lseek(r->fd, 0, SEEK_CUR);

@@ -24,8 +24,9 @@ static void *close_fd(void *arg)
 }
 
 /*
- * Closing a packet socket waits until no CPU can be in its hook any more (net/packet/af_packet.c, packet_release:
- * synchronize_net), some 10 ms. An announcement is made while a VE stands still: that is waited out elsewhere.
+ * Closing a packet socket waits until no CPU can be in its hook any more (net/packet/af_packet.c,
+ * packet_release: synchronize_net), some 10 ms. An announcement is made while a VE stands still: that is
+ * waited out elsewhere.
  */
 static void destroy_later(libnet_t *l)
 {

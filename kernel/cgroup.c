@@ -106,7 +106,7 @@ static void add_v1(struct cgroup *cg, const struct mntent *m)
 	struct cgroup_v1 *v1;
 	char *path = mem_printf("%s%s/%s", m->mnt_dir, own && strcmp(own, "/") ? own : "", cg->name);
 
-	vec_each (known, &cg->v1) {
+	vec_each(known, &cg->v1) {
 		if (!strcmp(known->controllers, controllers)) {
 			free(controllers);
 			free(path);
@@ -136,7 +136,7 @@ static void free_v1(struct cgroup_v1 *v1)
 
 void cgroup_close(struct cgroup *cg)
 {
-	vec_each (v1, &cg->v1)
+	vec_each(v1, &cg->v1)
 		free_v1(v1);
 	vec_free(&cg->v1);
 	free(cg->name);
@@ -257,7 +257,7 @@ static void make_v1(struct cgroup *cg)
 {
 	size_t kept = 0;
 
-	vec_each (v1, &cg->v1) {
+	vec_each(v1, &cg->v1) {
 		if (mkdir_v1(v1)) {
 			log_warn("cgroup %s: not used: %s: %m", v1->controllers, v1->path);
 			free_v1(v1);
@@ -321,7 +321,7 @@ int cgroup_join(const struct cgroup *cg, struct err *err)
 {
 	if (io_write_file(cg->v2_fd, "cgroup.procs", "0", err))
 		return err_ctx(err, "cgroup v2");
-	vec_each (v1, &cg->v1) {
+	vec_each(v1, &cg->v1) {
 		_free_ char *procs = mem_printf("%s/cgroup.procs", v1->path);
 
 		if (io_write_file(AT_FDCWD, procs, "0", err))
@@ -342,7 +342,7 @@ int cgroup_join_like(const struct cgroup *cg, pid_t pid, struct err *err)
 	procs = mem_printf("%s%scgroup.procs", *below == '/' ? below + 1 : "", *below == '/' ? "/" : "");
 	if (io_write_file(cg->v2_fd, procs, "0", err))
 		return err_ctx(err, "cgroup v2");
-	vec_each (v1, &cg->v1) {
+	vec_each(v1, &cg->v1) {
 		_free_ char *path = mem_printf("%s/cgroup.procs", v1->path);
 
 		if (io_write_file(AT_FDCWD, path, "0", err))
@@ -373,7 +373,8 @@ int cgroup_thaw(int v2_fd, struct err *err)
 
 int cgroup_freeze(int v2_fd, int timeout_ms, struct err *err)
 {
-	int64_t began_ns = io_now_ns(), until_ns = began_ns + timeout_ms * 1000000LL, spin_until_ns = began_ns + SPIN_NS;
+	int64_t began_ns = io_now_ns(), until_ns = began_ns + timeout_ms * 1000000LL,
+		spin_until_ns = began_ns + SPIN_NS;
 	_fd_ int events = openat(v2_fd, "cgroup.events", O_RDONLY | O_CLOEXEC);
 	struct pollfd p = {.fd = events, .events = POLLPRI};
 	char text[128];
@@ -389,7 +390,8 @@ int cgroup_freeze(int v2_fd, int timeout_ms, struct err *err)
 		text[n > 0 ? n : 0] = 0;
 		if (strstr(text, "frozen 1"))
 			return 0;
-		/* a notification can be 10 ms late (CGROUP_FILE_NOTIFY_MIN_INTV); tasks usually stop at once */
+		/* a notification can be 10 ms late (CGROUP_FILE_NOTIFY_MIN_INTV); tasks usually stop at once
+		 */
 		if (io_now_ns() < spin_until_ns) {
 			sched_yield();
 			continue;
@@ -478,7 +480,7 @@ void cgroup_remove(const struct cgroup *cg)
 		remove_patiently(root, cg->name);
 		unlinkat(root, node, AT_REMOVEDIR);
 	}
-	vec_each (v1, &cg->v1) {
+	vec_each(v1, &cg->v1) {
 		_free_ char *parent = mem_strdup(v1->path);
 
 		remove_patiently(AT_FDCWD, v1->path);

@@ -90,7 +90,7 @@ static int limit_v2(int dir, struct err *err)
 
 int devices_limit(const struct cgroup *cg, struct err *err)
 {
-	vec_each (v1, &cg->v1)
+	vec_each(v1, &cg->v1)
 		if (!strcmp(v1->controllers, "devices"))
 			return limit_v1(v1->path, err);
 	return limit_v2(cg->v2_fd, err);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Two views of bytes. `struct buf` grows and is written; `struct cur` is a bounded reader of bytes that may be hostile:
- * a read past the end sets `bad` and gives zeros, so that a record is read in a row and checked once.
- * Integers are little-endian.
+ * Two views of bytes. `struct buf` grows and is written; `struct cur` is a bounded reader of bytes that may
+ * be hostile: a read past the end sets `bad` and gives zeros, so that a record is read in a row and checked
+ * once. Integers are little-endian.
  */
 #ifndef VERST_LIB_BUF_H
 #define VERST_LIB_BUF_H
@@ -24,7 +24,7 @@ void buf_put_u16(struct buf *b, uint16_t v);
 void buf_put_u32(struct buf *b, uint32_t v);
 void buf_put_u64(struct buf *b, uint64_t v);
 void buf_put_str(struct buf *b, const char *s); /* u32 length, bytes, no NUL */
-void buf_clear(struct buf *b);			 /* keeps the memory */
+void buf_clear(struct buf *b);			/* keeps the memory */
 void buf_free(struct buf *b);
 
 struct cur {
@@ -43,7 +43,8 @@ uint8_t cur_u8(struct cur *c);
 uint16_t cur_u16(struct cur *c);
 uint32_t cur_u32(struct cur *c);
 uint64_t cur_u64(struct cur *c);
-char *cur_str(struct cur *c, size_t max_bytes); /* the caller frees; NULL and bad if longer or with a NUL in it */
-bool cur_done(const struct cur *c);		/* all was read, nothing was missing */
+char *cur_str(struct cur *c,
+	      size_t max_bytes);    /* the caller frees; NULL and bad if longer or with a NUL in it */
+bool cur_done(const struct cur *c); /* all was read, nothing was missing */
 
 #endif

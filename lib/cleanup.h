@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Ownership by scope. `_fd_ int fd = open(...)` closes at the end of the scope; `return fd_take(&fd)` hands it over
- * and leaves -1 behind, so that the hand-over is visible.
+ * Ownership by scope. `_fd_ int fd = open(...)` closes at the end of the scope; `return fd_take(&fd)` hands
+ * it over and leaves -1 behind, so that the hand-over is visible.
  */
 #ifndef VERST_LIB_CLEANUP_H
 #define VERST_LIB_CLEANUP_H
@@ -49,11 +49,11 @@ static inline int fd_take(int *fd)
 	return taken;
 }
 
-#define ptr_take(p)                           \
-	({                                    \
-		__typeof__(*(p)) _taken = *(p); \
-		*(p) = NULL;                  \
-		_taken;                       \
+#define ptr_take(p)                                                                                          \
+	({                                                                                                   \
+		__typeof__(*(p)) _taken = *(p);                                                              \
+		*(p) = NULL;                                                                                 \
+		_taken;                                                                                      \
 	})
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))

@@ -4,7 +4,8 @@
  *	fail  the place fails with ERR_FAULT (the default)
  *	kill  the process sends itself SIGKILL
  *	stop  the process stops (SIGSTOP), so that a test can act in that very phase
- * Every name used in the sources is listed by `verst fault-points`, so that a test can run through all of them.
+ * Every name used in the sources is listed by `verst fault-points`, so that a test can run through all of
+ *them.
  */
 #ifndef VERST_LIB_FAULT_H
 #define VERST_LIB_FAULT_H

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* A list of what was found wrong (or noteworthy), each with its place and, where there is one, the way out. */
+/* A list of what was found wrong (or noteworthy), each with its place and, where there is one, the way out.
+ */
 #ifndef VERST_LIB_FINDINGS_H
 #define VERST_LIB_FINDINGS_H
 

@@ -23,7 +23,8 @@ int io_read_full(int fd, void *p, size_t len_bytes, struct err *err)
 		if (n < 0)
 			return err_sys(err, "read");
 		if (n == 0)
-			return err_set(err, ERR_SYSTEM, "unexpected end of the stream, %zu bytes missing", len_bytes);
+			return err_set(err, ERR_SYSTEM, "unexpected end of the stream, %zu bytes missing",
+				       len_bytes);
 		at += n;
 		len_bytes -= (size_t)n;
 	}
@@ -94,7 +95,8 @@ int io_write_file(int dirfd, const char *path, const char *text, struct err *err
 	return 0;
 }
 
-int io_replace_file(int dirfd, const char *path, const void *p, size_t len_bytes, mode_t mode, struct err *err)
+int io_replace_file(int dirfd, const char *path, const void *p, size_t len_bytes, mode_t mode,
+		    struct err *err)
 {
 	char tmp[PATH_MAX], dir[PATH_MAX];
 	_fd_ int fd = -1;

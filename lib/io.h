@@ -19,7 +19,8 @@ int io_read_file(int dirfd, const char *path, size_t max_bytes, struct buf *ret,
 /* One write(2) of the text to an existing file (of /proc, /sys, a cgroup). */
 int io_write_file(int dirfd, const char *path, const char *text, struct err *err);
 /* Replaces path by a new file of that content: temporary name, fsync, rename, fsync of the directory. */
-int io_replace_file(int dirfd, const char *path, const void *p, size_t len_bytes, mode_t mode, struct err *err);
+int io_replace_file(int dirfd, const char *path, const void *p, size_t len_bytes, mode_t mode,
+		    struct err *err);
 
 /* mkdir -p; existing directories are fine. */
 int io_mkdir_p(const char *path, mode_t mode, struct err *err);

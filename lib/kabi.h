@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Structures of the kernel's interface that libc does not give, or gives in headers that exclude each other. */
+/* Structures of the kernel's interface that libc does not give, or gives in headers that exclude each other.
+ */
 #ifndef VERST_LIB_KABI_H
 #define VERST_LIB_KABI_H
 
 #include <stdint.h>
 
-/* include/linux/signal_types.h, the same on all our architectures; rt_sigaction(2) takes it with a mask of 8 bytes */
+/* include/linux/signal_types.h, the same on all our architectures; rt_sigaction(2) takes it with a mask of 8
+ * bytes */
 struct kabi_sigaction {
 	uint64_t handler, flags, restorer, mask;
 };
@@ -28,8 +30,8 @@ struct kabi_rseq_config {
 };
 
 /* include/uapi/linux/prctl.h, Linux 6.15 */
-#define KABI_PR_TIMER_RESTORE_IDS	 77
+#define KABI_PR_TIMER_RESTORE_IDS     77
 #define KABI_PR_TIMER_RESTORE_IDS_OFF 0
-#define KABI_PR_TIMER_RESTORE_IDS_ON	 1
+#define KABI_PR_TIMER_RESTORE_IDS_ON  1
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The one global: where messages for the admin go. cli/ sets the sink; without one nothing is written. Code below cli/
- * never prints.
+ * The one global: where messages for the admin go. cli/ sets the sink; without one nothing is written. Code
+ * below cli/ never prints.
  */
 #ifndef VERST_LIB_LOG_H
 #define VERST_LIB_LOG_H

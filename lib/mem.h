@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Allocation that does not fail: on exhaustion the process ends at once, by abort(). This is sound because whatever
- * Verst holds in its hands survives its own death: a dumped VE's tasks go on by themselves when their tracer is gone,
- * and a VE that is being restored dies with the engine. Sizes that come from an image are bounded before they get here.
+ * Allocation that does not fail: on exhaustion the process ends at once, by abort(). This is sound because
+ * whatever Verst holds in its hands survives its own death: a dumped VE's tasks go on by themselves when
+ * their tracer is gone, and a VE that is being restored dies with the engine. Sizes that come from an image
+ * are bounded before they get here.
  */
 #ifndef VERST_LIB_MEM_H
 #define VERST_LIB_MEM_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What changes the world registers here how to change it back, as it happens. undo_run does so in reverse order;
- * undo_forget drops the list once the change is meant to stay. An undo function cannot fail upwards: it logs and goes
- * on, so that the rest is undone too.
+ * What changes the world registers here how to change it back, as it happens. undo_run does so in reverse
+ * order; undo_forget drops the list once the change is meant to stay. An undo function cannot fail upwards:
+ * it logs and goes on, so that the rest is undone too.
  */
 #ifndef VERST_LIB_UNDO_H
 #define VERST_LIB_UNDO_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What all objects share. Ids are given by the dump, from 1, per kind; 0 means none. Model structs are plain data: owned
- * by struct model (model/model.h), no system calls, nothing that points outside of the model.
+ * What all objects share. Ids are given by the dump, from 1, per kind; 0 means none. Model structs are plain
+ * data: owned by struct model (model/model.h), no system calls, nothing that points outside of the model.
  */
 #ifndef VERST_MODEL_BASE_H
 #define VERST_MODEL_BASE_H
@@ -12,7 +12,8 @@
 
 #include "lib/vec.h"
 
-typedef uint32_t mm_id, shm_id, file_id, reg_id, ghost_id, files_id, fs_id, sighand_id, mount_id, pipe_id, tty_id;
+typedef uint32_t mm_id, shm_id, file_id, reg_id, ghost_id, files_id, fs_id, sighand_id, mount_id, pipe_id,
+	tty_id;
 
 struct bytes {
 	uint8_t *at; /* owned; NULL when empty */

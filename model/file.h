@@ -14,15 +14,16 @@ enum file_kind {
 	FILE_EPOLL,
 	FILE_TIMERFD,
 	FILE_SIGNALFD,
-	FILE_TTY,     /* pty master, slave, or the VE's console */
+	FILE_TTY, /* pty master, slave, or the VE's console */
 	FILE_UNIX,
-	FILE_INET,    /* TCP and UDP, both families */
+	FILE_INET, /* TCP and UDP, both families */
 	FILE_KINDS
 };
 
 enum file_lock_kind { FILE_LOCK_FLOCK = 1, FILE_LOCK_POSIX = 2, FILE_LOCK_OFD = 3 };
 
-/* A lock that was granted. FLOCK and OFD belong to the open file, POSIX to those who share a descriptor table. */
+/* A lock that was granted. FLOCK and OFD belong to the open file, POSIX to those who share a descriptor
+ * table. */
 struct file_lock_obj {
 	enum file_lock_kind kind;
 	bool write;
@@ -33,13 +34,13 @@ struct file_lock_obj {
 struct file_obj {
 	file_id id;
 	enum file_kind kind;
-	uint32_t of;	  /* id of the object of that kind */
-	uint32_t flags;	  /* F_GETFL: access mode, O_APPEND, O_NONBLOCK, O_DIRECT, O_PATH, ... */
+	uint32_t of;	/* id of the object of that kind */
+	uint32_t flags; /* F_GETFL: access mode, O_APPEND, O_NONBLOCK, O_DIRECT, O_PATH, ... */
 	int64_t pos;
 	int32_t owner_pid; /* F_GETOWN_EX: negative for a group, 0 none; in the VE */
 	int32_t owner_type;
 	uint32_t owner_signal;
-	bool tty_master;  /* FILE_TTY: which end */
+	bool tty_master; /* FILE_TTY: which end */
 	VEC(struct file_lock_obj) locks;
 };
 
@@ -57,8 +58,8 @@ struct files_obj {
 /* A file of the VE's file tree, named by path; shared by open files and mappings. */
 struct reg_obj {
 	reg_id id;
-	char *path;	/* in the VE's root */
-	uint32_t mode;	/* st_mode */
+	char *path;    /* in the VE's root */
+	uint32_t mode; /* st_mode */
 	uint64_t size_bytes;
 	int64_t mtime_ns;
 	ghost_id ghost; /* not 0: it has no name any more, its content travels */
@@ -114,8 +115,8 @@ struct timerfd_obj {
 	int32_t clock;
 	uint32_t settime_flags;
 	int64_t left_ns, interval_ns; /* left 0: not armed */
-	int64_t absolute_ns; /* CLOCK_REALTIME with TFD_TIMER_ABSTIME: when, on that clock */
-	uint64_t ticks;	     /* expired and not read */
+	int64_t absolute_ns;	      /* CLOCK_REALTIME with TFD_TIMER_ABSTIME: when, on that clock */
+	uint64_t ticks;		      /* expired and not read */
 };
 
 struct signalfd_obj {

@@ -6,12 +6,12 @@
 #include "model/base.h"
 
 enum vma_kind {
-	VMA_ANON = 1,	  /* private, no file */
-	VMA_SHM = 2,	  /* shared memory: shm (shared anonymous, or a memfd mapped shared) */
-	VMA_FILE = 3,	  /* private mapping of reg, or of a memfd (shm) */
+	VMA_ANON = 1, /* private, no file */
+	VMA_SHM = 2,  /* shared memory: shm (shared anonymous, or a memfd mapped shared) */
+	VMA_FILE = 3, /* private mapping of reg, or of a memfd (shm) */
 	VMA_FILE_SHARED = 4,
 	VMA_VDSO = 5,
-	VMA_VVAR = 6,	  /* data page(s) that come with the vdso */
+	VMA_VVAR = 6, /* data page(s) that come with the vdso */
 };
 
 /* What madvise and mlock left on a mapping (VmFlags of smaps). */
@@ -30,7 +30,7 @@ enum vma_advice {
 
 struct vma_obj {
 	uint64_t start, end;
-	uint32_t prot;	/* PROT_* */
+	uint32_t prot; /* PROT_* */
 	enum vma_kind kind;
 	bool growsdown, noreserve;
 	bool accounted; /* counts as memory that may be used, as it is writable, or was */
@@ -38,14 +38,16 @@ struct vma_obj {
 	uint64_t offset; /* bytes, in the file or shm */
 	shm_id shm;
 	reg_id reg;
-	bool file_writable; /* VMA_FILE_SHARED, VMA_SHM: may be made writable, so the file must be opened for writing */
-	char *anon_name; /* PR_SET_VMA_ANON_NAME, or NULL */
+	bool file_writable; /* VMA_FILE_SHARED, VMA_SHM: may be made writable, so the file must be opened for
+			       writing */
+	char *anon_name;    /* PR_SET_VMA_ANON_NAME, or NULL */
 };
 
 struct mm_obj {
 	mm_id id;
 	VEC(struct vma_obj) vmas; /* by address */
-	uint64_t vdso_digest; /* of the kernel it ran on: where the functions of its vdso are; 0 if it has none */
+	uint64_t vdso_digest;	  /* of the kernel it ran on: where the functions of its vdso are; 0 if it has
+				     none */
 	/* the rest is true only in the record of the frozen part */
 	uint64_t start_code, end_code, start_data, end_data, start_brk, brk, start_stack;
 	uint64_t arg_start, arg_end, env_start, env_end;
@@ -73,7 +75,8 @@ enum pages_kind {
 	PAGES_DATA = 1,	   /* bytes follow */
 	PAGES_ZERO = 2,	   /* reads as zeros; needs no memory */
 	PAGES_INHERIT = 3, /* as in the one it was forked from, at the same address: shared copy-on-write */
-	PAGES_DROP = 4,	   /* no page of its own (any more): what lies behind shows, the mapping's file or zeros */
+	PAGES_DROP =
+		4, /* no page of its own (any more): what lies behind shows, the mapping's file or zeros */
 };
 
 struct pages_run {

@@ -32,8 +32,8 @@ void model_free(struct model *m);
 #undef OBJECT
 
 /*
- * By id; NULL if there is none. Ids are given in ascending order by the dump and the reader refuses others, so these are
- * binary searches.
+ * By id; NULL if there is none. Ids are given in ascending order by the dump and the reader refuses others,
+ * so these are binary searches.
  */
 struct mm_obj *model_mm(const struct model *m, mm_id id);
 struct shm_obj *model_shm(const struct model *m, shm_id id);
@@ -53,15 +53,18 @@ struct signalfd_obj *model_signalfd(const struct model *m, uint32_t id);
 struct epoll_obj *model_epoll(const struct model *m, uint32_t id);
 struct chardev_obj *model_chardev(const struct model *m, uint32_t id);
 struct mount_obj *model_mount(const struct model *m, mount_id id);
-struct task_obj *model_task(const struct model *m, uint32_t pid); /* tasks are in the order of the tree, not by pid */
+struct task_obj *model_task(const struct model *m,
+			    uint32_t pid); /* tasks are in the order of the tree, not by pid */
 
 /*
- * Does it hold together: every id that is named exists, no cycles, one init, tree order, ranges sane and apart from each other,
- * counts within bounds. Pure; the restore calls it before it builds anything from the frozen part.
+ * Does it hold together: every id that is named exists, no cycles, one init, tree order, ranges sane and
+ * apart from each other, counts within bounds. Pure; the restore calls it before it builds anything from the
+ * frozen part.
  */
 int model_validate(const struct model *m, struct err *err);
 
-/* Of one alone, for what is built as it arrives: parents before children, ranges in order and apart. The reader calls them. */
+/* Of one alone, for what is built as it arrives: parents before children, ranges in order and apart. The
+ * reader calls them. */
 int model_validate_tree(const struct tree_obj *tree, struct err *err);
 int model_validate_mm(const struct mm_obj *mm, struct err *err);
 int model_validate_fsent(const struct fsent_obj *f, struct err *err);

@@ -27,8 +27,10 @@ static const char *below(const char *path, const char *dir)
 	return strcmp(path + len, "/") ? path + len : "";
 }
 
-/* The mount that a path leads into, of those before m. The later of two at the same place covers the other. */
-static const struct mount_obj *mount_at(const struct mount_obj *mounts, const struct mount_obj *m, const char *path)
+/* The mount that a path leads into, of those before m. The later of two at the same place covers the other.
+ */
+static const struct mount_obj *mount_at(const struct mount_obj *mounts, const struct mount_obj *m,
+					const char *path)
 {
 	const struct mount_obj *found = NULL;
 
@@ -48,7 +50,8 @@ char *mount_bind_source(const struct mount_obj *mounts, const struct mount_obj *
 
 		if (!rest)
 			continue;
-		path = mem_printf("%s%s", strcmp(other->mountpoint, "/") || !*rest ? other->mountpoint : "", rest);
+		path = mem_printf("%s%s", strcmp(other->mountpoint, "/") || !*rest ? other->mountpoint : "",
+				  rest);
 		if (mount_at(mounts, m, path) == other)
 			return path;
 		free(path);

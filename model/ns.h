@@ -20,7 +20,8 @@ struct fsent_xattr {
 	struct bytes value;
 };
 
-/* One file of a tmpfs, or a piece of one: pieces of a large file follow each other. Also used by migrations. */
+/* One file of a tmpfs, or a piece of one: pieces of a large file follow each other. Also used by migrations.
+ */
 struct fsent_obj {
 	mount_id mount;
 	char *path; /* below the mount's root, "" for the root itself */
@@ -35,7 +36,7 @@ struct fsent_obj {
 };
 
 struct link_obj {
-	char *name, *kind; /* kind "" for lo, "veth" for the venet */
+	char *name, *kind;	    /* kind "" for lo, "veth" for the venet */
 	uint32_t index, mtu, flags; /* IFF_UP, IFF_NOARP, ... */
 	struct bytes mac;
 };

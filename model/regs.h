@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What an image holds of a thread's registers: the general ones as numbers, in an order that arch/NAME documents, and the
- * architecture's further register sets as it defines their bytes.
+ * What an image holds of a thread's registers: the general ones as numbers, in an order that arch/NAME
+ * documents, and the architecture's further register sets as it defines their bytes.
  */
 #ifndef VERST_MODEL_REGS_H
 #define VERST_MODEL_REGS_H

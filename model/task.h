@@ -65,8 +65,8 @@ struct posix_timer_obj {
 	int32_t id;
 	int32_t clock;
 	int32_t notify, signo;
-	uint64_t value;	     /* sigev_value */
-	uint32_t notify_tid; /* SIGEV_THREAD_ID */
+	uint64_t value;		      /* sigev_value */
+	uint32_t notify_tid;	      /* SIGEV_THREAD_ID */
 	int64_t left_ns, interval_ns; /* left 0: not armed */
 	int32_t overrun;
 };
@@ -80,14 +80,14 @@ enum task_state { TASK_ALIVE, TASK_STOPPED /* by a job-control signal */, TASK_Z
 struct task_obj {
 	uint32_t pid, ppid, pgid, sid; /* in the VE */
 	enum task_state state;
-	uint32_t stop_signal;  /* TASK_STOPPED */
-	uint32_t exit_code;    /* TASK_ZOMBIE: as wait(2) will give it */
-	uint32_t exit_signal;  /* what the parent gets */
+	uint32_t stop_signal; /* TASK_STOPPED */
+	uint32_t exit_code;   /* TASK_ZOMBIE: as wait(2) will give it */
+	uint32_t exit_signal; /* what the parent gets */
 	mm_id mm;
 	files_id files;
 	fs_id fs;
 	sighand_id sighand;
-	VEC(struct thread_obj) threads; /* the leader first */
+	VEC(struct thread_obj) threads;	 /* the leader first */
 	VEC(struct siginfo_obj) pending; /* of the whole process */
 	struct itimer_obj itimers[3];
 	VEC(struct posix_timer_obj) posix_timers;
@@ -99,9 +99,9 @@ struct task_obj {
 	uint32_t loginuid;
 	bool child_subreaper;
 	int32_t dumpable;
-	tty_id ctty; /* controlling terminal, of the session leader only */
+	tty_id ctty;	    /* controlling terminal, of the session leader only */
 	uint32_t ctty_pgrp; /* foreground group, with ctty */
-	char *cgroup; /* below the VE's own cgroup, "/" for it; NULL: a zombie */
+	char *cgroup;	    /* below the VE's own cgroup, "/" for it; NULL: a zombie */
 };
 
 /* A root and a working directory, shared by tasks with CLONE_FS. Paths as in the VE's root. */

@@ -9,8 +9,10 @@ const struct tree_task *tree_find(const struct tree_obj *tree, uint32_t pid)
 	return NULL;
 }
 
-/* The session a task was born into: its own once it left for another, and what it left is what its birth gave it. */
-static uint32_t session_at_birth(const struct tree_obj *tree, const struct tree_birth *births, const struct tree_task *t)
+/* The session a task was born into: its own once it left for another, and what it left is what its birth gave
+ * it. */
+static uint32_t session_at_birth(const struct tree_obj *tree, const struct tree_birth *births,
+				 const struct tree_task *t)
 {
 	size_t i = (size_t)(t - tree->tasks.at);
 	const struct tree_task *from;
@@ -22,7 +24,8 @@ static uint32_t session_at_birth(const struct tree_obj *tree, const struct tree_
 }
 
 /* An earlier task (it exists when t is made) of t's session; with_parent: of the same parent as well. */
-static const struct tree_task *earlier_member(const struct tree_obj *tree, const struct tree_task *t, bool with_parent)
+static const struct tree_task *earlier_member(const struct tree_obj *tree, const struct tree_task *t,
+					      bool with_parent)
 {
 	for (const struct tree_task *x = tree->tasks.at; x < t; x++)
 		if (x->sid == t->sid && x->mm && (!with_parent || x->ppid == t->ppid))
@@ -30,8 +33,8 @@ static const struct tree_task *earlier_member(const struct tree_obj *tree, const
 	return NULL;
 }
 
-static int plan_one(const struct tree_obj *tree, struct tree_birth *births, const struct tree_task *t, struct tree_birth *ret,
-		    struct err *err)
+static int plan_one(const struct tree_obj *tree, struct tree_birth *births, const struct tree_task *t,
+		    struct tree_birth *ret, struct err *err)
 {
 	const struct tree_task *parent = tree_find(tree, t->ppid), *x;
 
@@ -51,8 +54,8 @@ static int plan_one(const struct tree_obj *tree, struct tree_birth *births, cons
 		return 0;
 	}
 	if (t->ppid != 1)
-		return err_set(err, ERR_IMAGE, "tree: task %u: no way to be in session %u as a child of %u", t->pid, t->sid,
-			       t->ppid);
+		return err_set(err, ERR_IMAGE, "tree: task %u: no way to be in session %u as a child of %u",
+			       t->pid, t->sid, t->ppid);
 	x = earlier_member(tree, t, false);
 	*ret = x ? (struct tree_birth){TREE_ORPHAN, x->pid} : (struct tree_birth){TREE_NEW_SESSION, 1};
 	return 0;

@@ -101,7 +101,9 @@ static int validate_reg(const struct model *m, const struct reg_obj *reg, struct
 		return 0;
 	if (!model_ghost(m, reg->ghost))
 		return validate_bad(err, "ghost %u does not exist", reg->ghost);
-	return S_ISREG(reg->mode) || S_ISDIR(reg->mode) ? 0 : validate_bad(err, "is a ghost, but no regular file or directory");
+	return S_ISREG(reg->mode) || S_ISDIR(reg->mode)
+		       ? 0
+		       : validate_bad(err, "is a ghost, but no regular file or directory");
 }
 
 static int validate_shm(const struct shm_obj *shm, struct err *err)
@@ -117,7 +119,9 @@ int validate_memory(const struct model *m, struct err *err)
 {
 	vec_each(ghost, &m->ghosts) {
 		if ((!S_ISREG(ghost->mode) && !S_ISDIR(ghost->mode)) || ghost->size_bytes > VALIDATE_MAX_SIZE)
-			return validate_bad(err, "ghost %u: no regular file or directory, or of impossible size", ghost->id);
+			return validate_bad(err,
+					    "ghost %u: no regular file or directory, or of impossible size",
+					    ghost->id);
 	}
 	vec_each(reg, &m->regs) {
 		if (validate_reg(m, reg, err))

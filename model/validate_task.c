@@ -51,7 +51,8 @@ static int validate_tree_task(const struct tree_obj *tree, const struct place *p
 	if (t->sid == t->pid && t->pgid != t->pid) /* kernel/sys.c: setpgid refuses a session's leader */
 		return validate_bad(err, "task %u: leads a session, but is in group %u", t->pid, t->pgid);
 	if (t->tty > TREE_TTY_MAX || (t->tty && t->sid != t->pid))
-		return validate_bad(err, "task %u: impossible terminal %u, or it leads no session", t->pid, t->tty);
+		return validate_bad(err, "task %u: impossible terminal %u, or it leads no session", t->pid,
+				    t->tty);
 	if (i == 0)
 		return t->pid == 1 && !t->ppid && !t->mm_from
 			       ? 0

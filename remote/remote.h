@@ -49,7 +49,8 @@ void remote_mark_group_leader(struct remote *r, struct remote *leader);
  */
 int remote_release(struct remote *r, struct err *err);
 /* The same for many, at once where that saves time. Threads of one process should go together. */
-/* For one that was killed: waits for its end, as a tracer must before anybody else hears of it, and frees r. */
+/* For one that was killed: waits for its end, as a tracer must before anybody else hears of it, and frees r.
+ */
 void remote_bury(struct remote *r);
 int remote_release_all(struct remote **r, size_t nr, struct err *err);
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The VE's clocks go on from where it stood still. Its time namespace was made with its init, by what the first record said;
- * how long the rounds took since was not known then. So all tasks move into a second time namespace that is right (each
- * has one thread yet, which is what time_namespaces(7) asks for), before any timer of theirs is set.
+ * The VE's clocks go on from where it stood still. Its time namespace was made with its init, by what the
+ * first record said; how long the rounds took since was not known then. So all tasks move into a second time
+ * namespace that is right (each has one thread yet, which is what time_namespaces(7) asks for), before any
+ * timer of theirs is set.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -102,7 +103,8 @@ int rst_clock_restore(struct rst *r, struct err *err)
 	};
 	_fd_ int ns = -1;
 
-	if (near(right.monotonic_ns, r->run.monotonic_offset_ns) && near(right.boottime_ns, r->run.boottime_offset_ns))
+	if (near(right.monotonic_ns, r->run.monotonic_offset_ns) &&
+	    near(right.boottime_ns, r->run.boottime_offset_ns))
 		return 0;
 	if (make_namespace(r->run.userns_fd, &right, &ns, err))
 		return -1;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* A stream becomes a VE: what arrives early is built early, the rest by the plan; until the commit all of it can go. */
+/* A stream becomes a VE: what arrives early is built early, the rest by the plan; until the commit all of it
+ * can go. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -23,7 +24,7 @@ struct verst_restore {
 	int in_fd;
 	int tree_root_fd; /* the VE's root as one mount; set once, read by another thread */
 	unsigned uid_base;
-	int64_t arrived_at_ns; /* its first record */
+	int64_t arrived_at_ns;				 /* its first record */
 	int64_t monotonic_offset_ns, boottime_offset_ns; /* of the VE's clocks, by when that was */
 	bool booted, ended;
 };
@@ -36,8 +37,8 @@ static int64_t clock_ns(clockid_t clock)
 	return ts.tv_sec * 1000000000LL + ts.tv_nsec;
 }
 
-int verst_restore_open(struct verst *v, int in_fd, const struct verst_restore_opts *opts, struct verst_restore **ret,
-		       struct err *err)
+int verst_restore_open(struct verst *v, int in_fd, const struct verst_restore_opts *opts,
+		       struct verst_restore **ret, struct err *err)
 {
 	struct verst_restore *h = mem_new(struct verst_restore);
 
@@ -62,9 +63,11 @@ static int check_header(const struct rst *r, struct err *err)
 	const struct img_header *h = img_reader_header(r->in);
 
 	if (strcmp(h->arch, arch_name()))
-		return err_set(err, ERR_IMAGE, "the image is of a VE on %s, this node is %s", h->arch, arch_name());
+		return err_set(err, ERR_IMAGE, "the image is of a VE on %s, this node is %s", h->arch,
+			       arch_name());
 	if (h->page_bytes != (uint32_t)sysconf(_SC_PAGESIZE))
-		return err_set(err, ERR_IMAGE, "the image has pages of %u bytes, this node %ld", h->page_bytes, sysconf(_SC_PAGESIZE));
+		return err_set(err, ERR_IMAGE, "the image has pages of %u bytes, this node %ld",
+			       h->page_bytes, sysconf(_SC_PAGESIZE));
 	return 0;
 }
 
@@ -83,8 +86,8 @@ static int try_open_ve(struct verst_restore *h, const char *name, struct err *er
 }
 
 /*
- * The stream comes from a pipe and the VE is still there: perhaps it is its own checkpoint that writes into that pipe
- * (verst checkpoint 101 --to - | verst restore --from -). So the stream is put aside until it ends.
+ * The stream comes from a pipe and the VE is still there: perhaps it is its own checkpoint that writes into
+ * that pipe (verst checkpoint 101 --to - | verst restore --from -). So the stream is put aside until it ends.
  */
 static int put_stream_aside(struct verst_restore *h, struct err *err)
 {
@@ -128,8 +131,8 @@ static int open_ve(struct verst_restore *h, const struct ve_obj *obj, struct err
 		return 0;
 	if (err->code == ERR_NO_CONFIG)
 		return err_ctx(err, "its config and private area must be on this node");
-	if ((err->code != ERR_LOCKED && err->code != ERR_RUNNING) || h->r.opts.private_is_there || !is_pipe(h->in_fd) ||
-	    put_stream_aside(h, &(struct err){0}))
+	if ((err->code != ERR_LOCKED && err->code != ERR_RUNNING) || h->r.opts.private_is_there ||
+	    !is_pipe(h->in_fd) || put_stream_aside(h, &(struct err){0}))
 		return -1;
 	until_ns = io_now_ns() + SOURCE_END_NS;
 	while (try_open_ve(h, name, err)) {
@@ -153,8 +156,8 @@ static int take_init(struct rst *r, struct err *err)
 }
 
 /*
- * The clocks go on from where the VE stood still if that can be seen ahead, as in a file; else from where the dump began, and
- * what it took must pass here as well (wait_for_clock).
+ * The clocks go on from where the VE stood still if that can be seen ahead, as in a file; else from where the
+ * dump began, and what it took must pass here as well (wait_for_clock).
  */
 static struct ve_boot_opts boot_opts(const struct verst_restore *h)
 {
@@ -188,7 +191,8 @@ static int boot(struct verst_restore *h, const struct ve_obj *obj, struct err *e
 	h->booted = true;
 	if (ve_lease_take(&r->ve, VE_LEASE_RESTORE, r->opts.private_is_there, &r->lease_fd, err))
 		return -1;
-	if (netlock_prepare(r->run.netns_fd, r->run.cgroup_fd, &r->netlock, err) || netlock_take(r->netlock, err))
+	if (netlock_prepare(r->run.netns_fd, r->run.cgroup_fd, &r->netlock, err) ||
+	    netlock_take(r->netlock, err))
 		return -1;
 	ve_path_root(&r->ve, root);
 	root_fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -273,8 +277,8 @@ static int on_record(struct verst_restore *h, const struct img_record *rec, stru
 	case IMG_PAGES:
 		if (!h->booted)
 			return err_set(err, ERR_IMAGE, "pages come before the tree");
-		return rec->pages.target == PAGES_GHOST ? rst_ghost_pages(&h->r, &rec->pages, err) :
-							  rst_mm_pages(&h->r, &rec->pages, err);
+		return rec->pages.target == PAGES_GHOST ? rst_ghost_pages(&h->r, &rec->pages, err)
+							: rst_mm_pages(&h->r, &rec->pages, err);
 	case IMG_ROUND_END:
 		return fault_point("restore-round", err);
 	case IMG_END:

@@ -19,10 +19,11 @@ static int open_beneath(int dir, const char *path, uint64_t flags, uint64_t mode
 }
 
 /* The directory that has the file, and the file's name in it. "" is the mount's root: the name is "." */
-static int open_parent(struct rst *r, const struct mount_obj *m, const struct fsent_obj *e, int *ret_dir, const char **ret_name,
-		       struct err *err)
+static int open_parent(struct rst *r, const struct mount_obj *m, const struct fsent_obj *e, int *ret_dir,
+		       const char **ret_name, struct err *err)
 {
-	_fd_ int root = open_beneath(r->run.root_fd, m->mountpoint, O_PATH | O_DIRECTORY, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+	_fd_ int root = open_beneath(r->run.root_fd, m->mountpoint, O_PATH | O_DIRECTORY, 0,
+				     RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
 	const char *slash = strrchr(e->path, '/');
 	_free_ char *parent = slash ? mem_printf("%.*s", (int)(slash - e->path), e->path) : mem_strdup(".");
 
@@ -37,13 +38,15 @@ static int open_parent(struct rst *r, const struct mount_obj *m, const struct fs
 
 static int write_piece(int dir, const char *name, const struct fsent_obj *e, bool first, struct err *err)
 {
-	_fd_ int fd = open_beneath(dir, name, O_WRONLY | (first ? O_CREAT : 0), first ? 0600 : 0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+	_fd_ int fd = open_beneath(dir, name, O_WRONLY | (first ? O_CREAT : 0), first ? 0600 : 0,
+				   RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
 	size_t done = 0;
 
 	if (fd < 0 || (first && ftruncate(fd, (off_t)e->size_bytes)))
 		return err_sys(err, "%s", e->path);
 	while (done < e->content.len_bytes) {
-		ssize_t n = pwrite(fd, e->content.at + done, e->content.len_bytes - done, (off_t)(e->offset + done));
+		ssize_t n = pwrite(fd, e->content.at + done, e->content.len_bytes - done,
+				   (off_t)(e->offset + done));
 
 		if (n <= 0)
 			return err_sys(err, "%s", e->path);
@@ -52,7 +55,8 @@ static int write_piece(int dir, const char *name, const struct fsent_obj *e, boo
 	return 0;
 }
 
-static int link_earlier(struct rst *r, const struct mount_obj *m, const struct fsent_obj *e, int dir, const char *name, struct err *err)
+static int link_earlier(struct rst *r, const struct mount_obj *m, const struct fsent_obj *e, int dir,
+			const char *name, struct err *err)
 {
 	struct fsent_obj first = {.path = e->hardlink};
 	_fd_ int from = -1;
@@ -95,7 +99,8 @@ static int set_time(int dir, const char *name, const struct fsent_obj *e, struct
 	return utimensat(dir, name, times, AT_SYMLINK_NOFOLLOW) ? err_sys(err, "%s: time", e->path) : 0;
 }
 
-static int set_attributes(struct rst *r, int dir, const char *name, const struct fsent_obj *e, struct err *err)
+static int set_attributes(struct rst *r, int dir, const char *name, const struct fsent_obj *e,
+			  struct err *err)
 {
 	unsigned base = r->run.uid_base;
 	char by_fd[4200];

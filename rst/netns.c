@@ -98,7 +98,8 @@ static bool is_known_sysctl(const char *name)
 	return false;
 }
 
-/* Only names of our own list: the image must not choose paths. A value that stands already is not written again. */
+/* Only names of our own list: the image must not choose paths. A value that stands already is not written
+ * again. */
 static int restore_sysctl(const struct sysctl_obj *s, struct err *err)
 {
 	char path[256];

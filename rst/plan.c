@@ -8,8 +8,14 @@ static const struct rst_step steps[] = {
 	{"clock", "clocks as they were when the VE stood still", rst_clock_restore, {"tree"}},
 	{"open", "every open file, pipe and socket, in the engine", rst_file_open_all, {"network", "clock"}},
 	{"memory", "protections, advice, vdso, and where code, heap and stack lie", rst_mm_finish, {"tree"}},
-	{"place", "descriptors, working directories and roots into the tasks", rst_file_place, {"tree", "open"}},
-	{"attach", "what a task itself must do to a file: epoll sets, terminals, owners", rst_file_attach, {"place"}},
+	{"place",
+	 "descriptors, working directories and roots into the tasks",
+	 rst_file_place,
+	 {"tree", "open"}},
+	{"attach",
+	 "what a task itself must do to a file: epoll sets, terminals, owners",
+	 rst_file_attach,
+	 {"place"}},
 	{"threads", "all threads", rst_task_threads, {"memory", "attach"}},
 	{"state", "signals, timers, limits, credentials", rst_task_state, {"threads", "names"}},
 	{"seal", "own registers set, our code gone; frozen", rst_task_seal, {"state"}},
@@ -30,8 +36,8 @@ static ssize_t index_of(const struct rst_step *at, size_t nr, const char *name)
 }
 
 /* Depth first: what a step waits for, then the step. mark: 1 in work (met again, it is a cycle), 2 done. */
-static int visit(const struct rst_step *at, size_t nr, size_t i, uint8_t *mark, const struct rst_step **ret, size_t *done,
-		 struct err *err)
+static int visit(const struct rst_step *at, size_t nr, size_t i, uint8_t *mark, const struct rst_step **ret,
+		 size_t *done, struct err *err)
 {
 	if (mark[i] == 2)
 		return 0;
@@ -42,8 +48,8 @@ static int visit(const struct rst_step *at, size_t nr, size_t i, uint8_t *mark, 
 		ssize_t before = index_of(at, nr, at[i].after[k]);
 
 		if (before < 0)
-			return err_set(err, ERR_RESTORE, "plan: step %s waits for %s, which there is not", at[i].name,
-				       at[i].after[k]);
+			return err_set(err, ERR_RESTORE, "plan: step %s waits for %s, which there is not",
+				       at[i].name, at[i].after[k]);
 		if (visit(at, nr, (size_t)before, mark, ret, done, err))
 			return -1;
 	}

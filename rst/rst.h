@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The restore engine's inside. rst/engine.c reads the stream: what arrives while the source still runs is built at once
- * (tree, address spaces, pages); the frozen part is gathered in r->m, validated, and then carried out as a plan:
+ * The restore engine's inside. rst/engine.c reads the stream: what arrives while the source still runs is
+ *built at once (tree, address spaces, pages); the frozen part is gathered in r->m, validated, and then
+ *carried out as a plan:
  *
- *	TREE    rst_tree_apply    tasks that are gone or changed their place are dropped; new ones are made when needed
- *	MM      rst_mm_apply      mappings of one address space as they are in this round
- *	PAGES   rst_mm_pages      into the waiting task, in place
- *	END     the plan (rst/plan.h): network lock, mounts, network, files, tasks, descriptors, threads, ... ready
+ *	TREE    rst_tree_apply    tasks that are gone or changed their place are dropped; new ones are made
+ *when needed MM      rst_mm_apply      mappings of one address space as they are in this round PAGES
+ *rst_mm_pages      into the waiting task, in place END     the plan (rst/plan.h): network lock, mounts,
+ *network, files, tasks, descriptors, threads, ... ready
  */
 #ifndef VERST_RST_RST_H
 #define VERST_RST_RST_H
@@ -19,12 +20,12 @@
 #include "ve/ve.h"
 
 struct rst_task {
-	struct tree_task t;	/* as in the newest tree */
-	pid_t pid;		/* of the host; 0: not made yet */
-	struct remote *r;	/* its leader thread */
+	struct tree_task t; /* as in the newest tree */
+	pid_t pid;	    /* of the host; 0: not made yet */
+	struct remote *r;   /* its leader thread */
 	int pidfd;
 	VEC(struct remote *) threads; /* beyond the leader */
-	struct rst_mm *mm;	/* rst/mm.c: what is mapped there now */
+	struct rst_mm *mm;	      /* rst/mm.c: what is mapped there now */
 };
 
 struct rst {
@@ -34,12 +35,12 @@ struct rst {
 	struct img_reader *in;
 	struct model m;
 	VEC(struct rst_task) tasks; /* parents before children */
-	uint64_t blob_addr;	/* where the blob is in every task */
-	int64_t frozen_at_ns;	/* when it was read that the VE stands still; 0: not yet */
+	uint64_t blob_addr;	    /* where the blob is in every task */
+	int64_t frozen_at_ns;	    /* when it was read that the VE stands still; 0: not yet */
 	struct undo undo;
 	int lease_fd;
 	struct netlock *netlock; /* kernel/netlock.h */
-	int *file_fds;		/* [file_id]: our descriptor of each open file, -1 */
+	int *file_fds;		 /* [file_id]: our descriptor of each open file, -1 */
 	size_t nr_file_fds;
 	struct rst_mm_state *mm;
 	struct rst_file_state *file; /* rst/file.h */
@@ -53,8 +54,8 @@ int rst_tree_apply(struct rst *r, const struct tree_obj *tree, struct err *err);
 int rst_tree_task(struct rst *r, uint32_t vpid, struct rst_task **ret, struct err *err);
 struct rst_task *rst_tree_find(struct rst *r, uint32_t vpid); /* NULL */
 struct rst_task *rst_tree_of_mm(struct rst *r, mm_id id);     /* the first task that has it; NULL */
-void rst_tree_kill(struct rst *r); /* every task, reaped as a tracer must */
-void rst_tree_kill(struct rst *r); /* every task, reaped as a tracer must */
+void rst_tree_kill(struct rst *r);			      /* every task, reaped as a tracer must */
+void rst_tree_kill(struct rst *r);			      /* every task, reaped as a tracer must */
 int rst_tree_complete(struct rst *r, struct err *err);	      /* all tasks, sessions, groups, zombies */
 
 /* --- rst/mm.c --- */
@@ -80,8 +81,9 @@ struct rst_file_kind {
 	int (*attach)(struct rst *r, struct err *err);
 };
 
-extern const struct rst_file_kind rst_reg_kind, rst_memfd_kind, rst_pipe_kind, rst_chardev_kind, rst_eventfd_kind,
-	rst_epoll_kind, rst_timerfd_kind, rst_signalfd_kind, rst_tty_kind, rst_unix_kind, rst_inet_kind;
+extern const struct rst_file_kind rst_reg_kind, rst_memfd_kind, rst_pipe_kind, rst_chardev_kind,
+	rst_eventfd_kind, rst_epoll_kind, rst_timerfd_kind, rst_signalfd_kind, rst_tty_kind, rst_unix_kind,
+	rst_inet_kind;
 
 int rst_file_open_all(struct rst *r, struct err *err);
 int rst_file_place(struct rst *r, struct err *err); /* fd tables, cwd, root, umask, owners */
@@ -94,22 +96,25 @@ int rst_tty_early(struct rst *r, struct rst_task *t, struct err *err);
 int rst_ghost_pages(struct rst *r, const struct img_pages *p, struct err *err);
 void rst_sock_free(struct rst *r);
 /* Runs fn with this thread in the VE's network namespace. */
-int rst_in_netns(struct rst *r, int (*fn)(struct rst *r, void *arg, struct err *err), void *arg, struct err *err);
+int rst_in_netns(struct rst *r, int (*fn)(struct rst *r, void *arg, struct err *err), void *arg,
+		 struct err *err);
 
 /* --- rst/sock.c --- */
-/* When packets flow again: every TCP connection asks its far end where it is, so that none waits for a timer. */
+/* When packets flow again: every TCP connection asks its far end where it is, so that none waits for a timer.
+ */
 void rst_sock_kick(struct rst *r);
 
 /* --- rst/mount.c, rst/fsent.c: as their records arrive; rst/netns.c --- */
 int rst_mount_apply(struct rst *r, const struct mount_obj *m, struct err *err);
 int rst_fsent_apply(struct rst *r, const struct fsent_obj *e, struct err *err);
 int rst_clock_restore(struct rst *r, struct err *err); /* rst/clock.c */
-int rst_uts_restore(struct rst *r, struct err *err); /* rst/uts.c */
-int rst_ns_network(struct rst *r, struct err *err); /* devices' state, addresses, routes, sysctls */
+int rst_uts_restore(struct rst *r, struct err *err);   /* rst/uts.c */
+int rst_ns_network(struct rst *r, struct err *err);    /* devices' state, addresses, routes, sysctls */
 
 /* --- rst/task.c --- */
 int rst_task_threads(struct rst *r, struct err *err); /* makes all threads */
 int rst_task_state(struct rst *r, struct err *err);   /* signals, timers, limits, credentials last */
-int rst_task_seal(struct rst *r, struct err *err);    /* blob gone, registers set, detached: frozen in the cgroup */
+int rst_task_seal(struct rst *r,
+		  struct err *err); /* blob gone, registers set, detached: frozen in the cgroup */
 
 #endif

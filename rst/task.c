@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Threads, signals, timers, limits and credentials of tasks that are complete otherwise; and their release. */
+/* Threads, signals, timers, limits and credentials of tasks that are complete otherwise; and their release.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/prctl.h>
@@ -19,8 +20,7 @@
 #include "lib/kabi.h"
 #include "rst/rst.h"
 
-#define THREAD_FLAGS                                                                                   \
-	(CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM)
+#define THREAD_FLAGS (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM)
 
 static struct remote *thread_remote(const struct rst_task *t, size_t i)
 {
@@ -34,8 +34,9 @@ int rst_task_threads(struct rst *r, struct err *err)
 
 		for (size_t i = 1; t->r && i < obj->threads.nr; i++) {
 			pid_t tid = (pid_t)obj->threads.at[i].tid;
-			struct clone_args args = {
-				.flags = THREAD_FLAGS, .set_tid = (uint64_t)(uintptr_t)&tid, .set_tid_size = 1};
+			struct clone_args args = {.flags = THREAD_FLAGS,
+						  .set_tid = (uint64_t)(uintptr_t)&tid,
+						  .set_tid_size = 1};
 			struct remote *thread;
 
 			if (remote_clone(t->r, &args, &thread, err))
@@ -56,8 +57,8 @@ static void add_actions(struct remote_batch *b, const struct sighand_obj *hand)
 
 		if (s == SIGKILL || s == SIGSTOP)
 			continue;
-		remote_call(b, "rt_sigaction", 0, SYS_rt_sigaction, ra_num(s), ra_data(remote_batch_data(b, &k, sizeof(k))),
-			    ra_num(0), ra_num(8));
+		remote_call(b, "rt_sigaction", 0, SYS_rt_sigaction, ra_num(s),
+			    ra_data(remote_batch_data(b, &k, sizeof(k))), ra_num(0), ra_num(8));
 	}
 }
 
@@ -89,8 +90,10 @@ static void siginfo_to(const struct siginfo_obj *s, siginfo_t *ret)
 	}
 }
 
-/* To oneself any siginfo may be sent (kernel/signal.c), so each thread queues its own. All signals are blocked here. */
-static void add_pending(struct remote_batch *b, const struct siginfo_obj *at, size_t nr, uint32_t pid, uint32_t tid)
+/* To oneself any siginfo may be sent (kernel/signal.c), so each thread queues its own. All signals are
+ * blocked here. */
+static void add_pending(struct remote_batch *b, const struct siginfo_obj *at, size_t nr, uint32_t pid,
+			uint32_t tid)
 {
 	for (size_t i = 0; i < nr; i++) {
 		siginfo_t si;
@@ -99,10 +102,11 @@ static void add_pending(struct remote_batch *b, const struct siginfo_obj *at, si
 		siginfo_to(&at[i], &si);
 		info = remote_batch_data(b, &si, sizeof(si));
 		if (tid)
-			remote_call(b, "rt_tgsigqueueinfo", 0, SYS_rt_tgsigqueueinfo, ra_num(pid), ra_num(tid), ra_num(at[i].signo),
-				    ra_data(info));
+			remote_call(b, "rt_tgsigqueueinfo", 0, SYS_rt_tgsigqueueinfo, ra_num(pid),
+				    ra_num(tid), ra_num(at[i].signo), ra_data(info));
 		else
-			remote_call(b, "rt_sigqueueinfo", 0, SYS_rt_sigqueueinfo, ra_num(pid), ra_num(at[i].signo), ra_data(info));
+			remote_call(b, "rt_sigqueueinfo", 0, SYS_rt_sigqueueinfo, ra_num(pid),
+				    ra_num(at[i].signo), ra_data(info));
 	}
 }
 
@@ -119,8 +123,9 @@ static struct timeval timeval_of(int64_t ns)
 }
 
 /*
- * One with an interval and nothing left has expired, and its signal waits to be taken (only then does the kernel start it
- * again): it expires at once, which adds nothing to a signal that is pending. Less than 1 us would be taken for "none".
+ * One with an interval and nothing left has expired, and its signal waits to be taken (only then does the
+ * kernel start it again): it expires at once, which adds nothing to a signal that is pending. Less than 1 us
+ * would be taken for "none".
  */
 static void add_itimers(struct remote_batch *b, const struct task_obj *obj)
 {
@@ -129,7 +134,8 @@ static void add_itimers(struct remote_batch *b, const struct task_obj *obj)
 		struct itimerval it = {timeval_of(timer->interval_ns), timeval_of(MAX(timer->left_ns, 1000))};
 
 		if (timer->left_ns || timer->interval_ns)
-			remote_call(b, "setitimer", 0, SYS_setitimer, ra_num(i), ra_data(remote_batch_data(b, &it, sizeof(it))), ra_num(0));
+			remote_call(b, "setitimer", 0, SYS_setitimer, ra_num(i),
+				    ra_data(remote_batch_data(b, &it, sizeof(it))), ra_num(0));
 	}
 }
 
@@ -154,7 +160,8 @@ static void add_timer_armed(struct remote_batch *b, const struct posix_timer_obj
 			    ra_data(remote_batch_data(b, &it, sizeof(it))), ra_num(0));
 }
 
-/* Linux 6.15 on lets a process choose ids. Before, they count up from 0: timers in between are made and deleted. */
+/* Linux 6.15 on lets a process choose ids. Before, they count up from 0: timers in between are made and
+ * deleted. */
 static int restore_posix_timers(struct rst_task *t, const struct task_obj *obj, struct err *err)
 {
 	struct remote_batch *b;
@@ -164,22 +171,27 @@ static int restore_posix_timers(struct rst_task *t, const struct task_obj *obj, 
 
 	if (!obj->posix_timers.nr)
 		return 0;
-	if (remote_syscall(t->r, SYS_prctl, 2, (const uint64_t[]){KABI_PR_TIMER_RESTORE_IDS, KABI_PR_TIMER_RESTORE_IDS_ON}, &mode, err))
+	if (remote_syscall(t->r, SYS_prctl, 2,
+			   (const uint64_t[]){KABI_PR_TIMER_RESTORE_IDS, KABI_PR_TIMER_RESTORE_IDS_ON}, &mode,
+			   err))
 		return -1;
 	b = remote_batch_new();
 	vec_each(timer, &obj->posix_timers) {
 		size_t ev = add_sigevent(b, timer), id = remote_batch_data(b, &timer->id, sizeof(timer->id));
 
 		for (; mode < 0 && next < timer->id; next++) {
-			remote_call(b, "timer_create", 0, SYS_timer_create, ra_num(timer->clock), ra_data(ev), ra_data(id));
+			remote_call(b, "timer_create", 0, SYS_timer_create, ra_num(timer->clock), ra_data(ev),
+				    ra_data(id));
 			remote_call(b, "timer_delete", 0, SYS_timer_delete, ra_num(next));
 		}
 		next++;
-		remote_call(b, "timer_create", 0, SYS_timer_create, ra_num(timer->clock), ra_data(ev), ra_data(id));
+		remote_call(b, "timer_create", 0, SYS_timer_create, ra_num(timer->clock), ra_data(ev),
+			    ra_data(id));
 		add_timer_armed(b, timer);
 	}
 	if (mode >= 0)
-		remote_call(b, "prctl", 0, SYS_prctl, ra_num(KABI_PR_TIMER_RESTORE_IDS), ra_num(KABI_PR_TIMER_RESTORE_IDS_OFF));
+		remote_call(b, "prctl", 0, SYS_prctl, ra_num(KABI_PR_TIMER_RESTORE_IDS),
+			    ra_num(KABI_PR_TIMER_RESTORE_IDS_OFF));
 	ret = remote_batch_run(t->r, b, err);
 	remote_batch_free(b);
 	return ret;
@@ -187,7 +199,8 @@ static int restore_posix_timers(struct rst_task *t, const struct task_obj *obj, 
 
 /* --- limits --- */
 
-/* Without CAP_SYS_RESOURCE on the node a hard limit cannot be raised; the process then keeps the lower one, and it is said. */
+/* Without CAP_SYS_RESOURCE on the node a hard limit cannot be raised; the process then keeps the lower one,
+ * and it is said. */
 static void add_limits(struct remote_batch *b, const struct task_obj *obj)
 {
 	for (unsigned i = 0; i < RLIMITS; i++) {
@@ -225,7 +238,8 @@ static void add_caps(struct remote_batch *b, const struct creds_obj *cr)
 		    ra_data(remote_batch_data(b, data, sizeof(data))));
 	for (unsigned cap = 0; cap < 64; cap++)
 		if (cr->cap_amb >> cap & 1)
-			remote_call(b, "PR_CAP_AMBIENT", 0, SYS_prctl, ra_num(PR_CAP_AMBIENT), ra_num(PR_CAP_AMBIENT_RAISE), ra_num(cap));
+			remote_call(b, "PR_CAP_AMBIENT", 0, SYS_prctl, ra_num(PR_CAP_AMBIENT),
+				    ra_num(PR_CAP_AMBIENT_RAISE), ra_num(cap));
 }
 
 static void add_creds(struct remote_batch *b, const struct creds_obj *cr)
@@ -234,12 +248,14 @@ static void add_creds(struct remote_batch *b, const struct creds_obj *cr)
 
 	for (unsigned cap = 0; cap < 64; cap++)
 		if (!(cr->cap_bnd >> cap & 1)) /* EINVAL above the last capability the kernel knows */
-			remote_call(b, "PR_CAPBSET_DROP", REMOTE_MAY_FAIL, SYS_prctl, ra_num(PR_CAPBSET_DROP), ra_num(cap));
+			remote_call(b, "PR_CAPBSET_DROP", REMOTE_MAY_FAIL, SYS_prctl, ra_num(PR_CAPBSET_DROP),
+				    ra_num(cap));
 	remote_call(b, "setgroups", 0, SYS_setgroups, ra_num(cr->groups.nr), ra_data(groups));
 	remote_call(b, "setresgid", 0, SYS_setresgid, ra_num(cr->gid), ra_num(cr->egid), ra_num(cr->sgid));
 	remote_call(b, "setfsgid", 0, SYS_setfsgid, ra_num(cr->fsgid));
 	/* the change of uid must not take the capabilities that are set right after */
-	remote_call(b, "PR_SET_SECUREBITS", 0, SYS_prctl, ra_num(PR_SET_SECUREBITS), ra_num(SECBIT_NO_SETUID_FIXUP | SECBIT_KEEP_CAPS));
+	remote_call(b, "PR_SET_SECUREBITS", 0, SYS_prctl, ra_num(PR_SET_SECUREBITS),
+		    ra_num(SECBIT_NO_SETUID_FIXUP | SECBIT_KEEP_CAPS));
 	remote_call(b, "setresuid", 0, SYS_setresuid, ra_num(cr->uid), ra_num(cr->euid), ra_num(cr->suid));
 	remote_call(b, "setfsuid", 0, SYS_setfsuid, ra_num(cr->fsuid));
 	remote_call(b, "PR_SET_SECUREBITS", 0, SYS_prctl, ra_num(PR_SET_SECUREBITS), ra_num(cr->securebits));
@@ -257,12 +273,15 @@ static void add_kernel_pointers(struct remote_batch *b, const struct thread_obj 
 		      .ss_size = th->altstack_bytes};
 
 	/* called on the blob's stack, so that not even SS_ONSTACK is in the way */
-	remote_call(b, "sigaltstack", 0, SYS_sigaltstack, ra_data(remote_batch_data(b, &ss, sizeof(ss))), ra_num(0));
+	remote_call(b, "sigaltstack", 0, SYS_sigaltstack, ra_data(remote_batch_data(b, &ss, sizeof(ss))),
+		    ra_num(0));
 	remote_call(b, "set_tid_address", 0, SYS_set_tid_address, ra_num(th->clear_child_tid));
 	if (th->robust_head)
-		remote_call(b, "set_robust_list", 0, SYS_set_robust_list, ra_num(th->robust_head), ra_num(th->robust_bytes));
+		remote_call(b, "set_robust_list", 0, SYS_set_robust_list, ra_num(th->robust_head),
+			    ra_num(th->robust_bytes));
 	if (th->rseq_bytes)
-		remote_call(b, "rseq", 0, SYS_rseq, ra_num(th->rseq_addr), ra_num(th->rseq_bytes), ra_num(0), ra_num(th->rseq_sig));
+		remote_call(b, "rseq", 0, SYS_rseq, ra_num(th->rseq_addr), ra_num(th->rseq_bytes), ra_num(0),
+			    ra_num(th->rseq_sig));
 }
 
 static int restore_scheduling(pid_t tid, const struct thread_obj *th, struct err *err)
@@ -289,7 +308,8 @@ static int restore_scheduling(pid_t tid, const struct thread_obj *th, struct err
 	return 0;
 }
 
-static int restore_thread(struct rst *r, struct rst_task *t, const struct task_obj *obj, size_t i, struct err *err)
+static int restore_thread(struct rst *r, struct rst_task *t, const struct task_obj *obj, size_t i,
+			  struct err *err)
 {
 	const struct thread_obj *th = &obj->threads.at[i];
 	struct remote *remote = thread_remote(t, i);
@@ -298,7 +318,8 @@ static int restore_thread(struct rst *r, struct rst_task *t, const struct task_o
 
 	remote_call(b, "PR_SET_NAME", 0, SYS_prctl, ra_num(PR_SET_NAME),
 		    ra_data(remote_batch_data(b, th->comm, strnlen(th->comm, 15) + 1)));
-	remote_call(b, "PR_SET_TIMERSLACK", 0, SYS_prctl, ra_num(PR_SET_TIMERSLACK), ra_num(th->timer_slack_ns));
+	remote_call(b, "PR_SET_TIMERSLACK", 0, SYS_prctl, ra_num(PR_SET_TIMERSLACK),
+		    ra_num(th->timer_slack_ns));
 	add_kernel_pointers(b, th);
 	add_pending(b, th->pending.at, th->pending.nr, obj->pid, th->tid);
 	if (i == 0) {
@@ -306,21 +327,25 @@ static int restore_thread(struct rst *r, struct rst_task *t, const struct task_o
 		add_itimers(b, obj);
 		add_limits(b, obj);
 		if (obj->child_subreaper)
-			remote_call(b, "PR_SET_CHILD_SUBREAPER", 0, SYS_prctl, ra_num(PR_SET_CHILD_SUBREAPER), ra_num(1));
+			remote_call(b, "PR_SET_CHILD_SUBREAPER", 0, SYS_prctl, ra_num(PR_SET_CHILD_SUBREAPER),
+				    ra_num(1));
 		remote_call(b, "personality", 0, SYS_personality, ra_num(obj->personality));
 	}
 	add_creds(b, &th->creds);
 	/* both are forgotten by the kernel when credentials change */
 	if (th->pdeath_signal)
-		remote_call(b, "PR_SET_PDEATHSIG", 0, SYS_prctl, ra_num(PR_SET_PDEATHSIG), ra_num(th->pdeath_signal));
+		remote_call(b, "PR_SET_PDEATHSIG", 0, SYS_prctl, ra_num(PR_SET_PDEATHSIG),
+			    ra_num(th->pdeath_signal));
 	if (i == 0 && obj->dumpable != 2) /* 2 comes by itself; it cannot be asked for */
-		remote_call(b, "PR_SET_DUMPABLE", 0, SYS_prctl, ra_num(PR_SET_DUMPABLE), ra_num(obj->dumpable));
+		remote_call(b, "PR_SET_DUMPABLE", 0, SYS_prctl, ra_num(PR_SET_DUMPABLE),
+			    ra_num(obj->dumpable));
 	ret = remote_batch_run(remote, b, err);
 	remote_batch_free(b);
 	return ret || restore_scheduling(remote_tid(remote), th, err) ? -1 : 0;
 }
 
-/* Before anything is pending: an action that ignores its signal throws away what of it waits (sigaction(2)). */
+/* Before anything is pending: an action that ignores its signal throws away what of it waits (sigaction(2)).
+ */
 static int restore_actions(struct rst *r, struct rst_task *t, const struct task_obj *obj, struct err *err)
 {
 	struct remote_batch *b = remote_batch_new();
@@ -382,7 +407,8 @@ int rst_task_seal(struct rst *r, struct err *err)
 			if (seal_thread(thread_remote(t, i), &obj->threads.at[i], err))
 				return err_ctx(err, "task %u", t->t.pid);
 	}
-	/* Stopped by ptrace counts as frozen (kernel/signal.c, ptrace_stop), so they stay where they are when let go. */
+	/* Stopped by ptrace counts as frozen (kernel/signal.c, ptrace_stop), so they stay where they are when
+	 * let go. */
 	if (ve_freeze(&r->run, 10000, err))
 		return -1;
 	vec_each(t, &r->tasks)

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The tree of tasks comes to life: each forked from the right one with its own pid, in the right session, when it is first
- * needed; what a later tree no longer has, or has elsewhere, is dropped. model/tree.h decides who is born how.
+ * The tree of tasks comes to life: each forked from the right one with its own pid, in the right session,
+ * when it is first needed; what a later tree no longer has, or has elsewhere, is dropped. model/tree.h
+ * decides who is born how.
  */
 #include <errno.h>
 #include <linux/sched.h>
@@ -38,7 +39,8 @@ static const struct tree_obj *newest_tree(const struct rst *r)
 
 /* --- one call in a task, by name --- */
 
-static int call_in(struct rst_task *t, const char *what, long nr, const uint64_t *args, size_t nr_args, struct err *err)
+static int call_in(struct rst_task *t, const char *what, long nr, const uint64_t *args, size_t nr_args,
+		   struct err *err)
 {
 	int64_t result;
 
@@ -51,17 +53,19 @@ static int call_in(struct rst_task *t, const char *what, long nr, const uint64_t
 	return 0;
 }
 
-#define CALL(t, what, err, nr, ...)                                                                    \
-	call_in(t, what, nr, (const uint64_t[]){__VA_ARGS__},                                          \
+#define CALL(t, what, err, nr, ...)                                                                          \
+	call_in(t, what, nr, (const uint64_t[]){__VA_ARGS__},                                                \
 		sizeof((const uint64_t[]){__VA_ARGS__}) / sizeof(uint64_t), err)
 
 /* --- birth --- */
 
 /*
- * A child of `from` with that pid. Without an exit signal its death later is of no interest to anyone: used for helpers.
- * The true exit signal cannot be changed after the birth, so it must be right here; ordinary processes have SIGCHLD.
+ * A child of `from` with that pid. Without an exit signal its death later is of no interest to anyone: used
+ * for helpers. The true exit signal cannot be changed after the birth, so it must be right here; ordinary
+ * processes have SIGCHLD.
  */
-static int fork_from(struct remote *from, uint32_t vpid, uint64_t flags, int exit_signal, struct remote **ret, struct err *err)
+static int fork_from(struct remote *from, uint32_t vpid, uint64_t flags, int exit_signal, struct remote **ret,
+		     struct err *err)
 {
 	pid_t tid = (pid_t)vpid;
 	struct clone_args args = {
@@ -82,13 +86,16 @@ static int helper_end(struct rst_task *parent, struct remote *helper, struct err
 
 	kill(remote_tid(helper), SIGKILL);
 	remote_bury(helper);
-	if (remote_syscall(parent->r, SYS_wait4, 4, (const uint64_t[]){(uint64_t)-1, 0, __WALL | WNOHANG, 0}, &result, err))
+	if (remote_syscall(parent->r, SYS_wait4, 4, (const uint64_t[]){(uint64_t)-1, 0, __WALL | WNOHANG, 0},
+			   &result, err))
 		return err_ctx(err, "task %u: wait for a helper", parent->t.pid);
 	return 0;
 }
 
-/* A helper below `from` forks the task and dies: init adopts it. new_session: the helper first becomes its leader. */
-static int birth_by_helper(struct rst *r, struct rst_task *from, struct rst_task *t, bool new_session, struct err *err)
+/* A helper below `from` forks the task and dies: init adopts it. new_session: the helper first becomes its
+ * leader. */
+static int birth_by_helper(struct rst *r, struct rst_task *from, struct rst_task *t, bool new_session,
+			   struct err *err)
 {
 	struct remote *helper = NULL;
 	int64_t sid;
@@ -170,7 +177,8 @@ static int make_task(struct rst *r, size_t index, struct err *err)
 	if (!t->pid && settle(r, t, rst_tree_find(r, births[index].from), err))
 		return -1;
 	if (t->t.sid == t->t.pid && t->t.mm) {
-		if (early_children(r, t, births, err) || CALL(t, "setsid", err, SYS_setsid) || rst_tty_early(r, t, err))
+		if (early_children(r, t, births, err) || CALL(t, "setsid", err, SYS_setsid) ||
+		    rst_tty_early(r, t, err))
 			return -1;
 	}
 	return fault_point("restore-task", err);
@@ -201,8 +209,9 @@ static void drop_task(struct rst *r, struct rst_task *t)
 		if (parent && parent->r) { /* else it is init's, who will be asked at the end */
 			int64_t result;
 
-			remote_syscall(parent->r, SYS_wait4, 4, (const uint64_t[]){(uint64_t)-1, 0, __WALL | WNOHANG, 0},
-				       &result, &ignored);
+			remote_syscall(parent->r, SYS_wait4, 4,
+				       (const uint64_t[]){(uint64_t)-1, 0, __WALL | WNOHANG, 0}, &result,
+				       &ignored);
 		}
 	}
 	if (t->pidfd >= 0)
@@ -266,7 +275,8 @@ static bool same_group_before(struct rst *r, const struct rst_task *t)
 static int join_groups(struct rst *r, struct err *err)
 {
 	vec_each(t, &r->tasks) {
-		if (t->t.pgid == t->t.pid && t->t.sid != t->t.pid && CALL(t, "setpgid", err, SYS_setpgid, 0, 0))
+		if (t->t.pgid == t->t.pid && t->t.sid != t->t.pid &&
+		    CALL(t, "setpgid", err, SYS_setpgid, 0, 0))
 			return -1;
 	}
 	vec_each(t, &r->tasks) {
@@ -292,7 +302,8 @@ static int join_orphan_groups(struct rst *r, struct err *err)
 			continue; /* born into the group with the session */
 		if (fork_from(t->r, t->t.pgid, 0, 0, &helper, err))
 			return -1;
-		if (remote_syscall(helper, SYS_setpgid, 2, (const uint64_t[]){0, 0}, &result, err) || result < 0)
+		if (remote_syscall(helper, SYS_setpgid, 2, (const uint64_t[]){0, 0}, &result, err) ||
+		    result < 0)
 			ret = err_set(err, ERR_RESTORE, "process group %u cannot be made", t->t.pgid);
 		for (struct rst_task *x = t; !ret && x < r->tasks.at + r->tasks.nr; x++)
 			if (x->t.pgid == t->t.pgid)
@@ -313,7 +324,8 @@ static int die_as(struct rst *r, struct rst_task *t, const struct task_obj *obj,
 	if (sig == SIGKILL) {
 		kill(t->pid, SIGKILL);
 	} else if (sig) {
-		if (remote_syscall(t->r, SYS_tgkill, 3, (const uint64_t[]){t->t.pid, t->t.pid, (uint64_t)sig}, &result, err))
+		if (remote_syscall(t->r, SYS_tgkill, 3, (const uint64_t[]){t->t.pid, t->t.pid, (uint64_t)sig},
+				   &result, err))
 			return -1;
 		if (ptrace(PTRACE_SETSIGMASK, t->pid, 8, &none) || ptrace(PTRACE_CONT, t->pid, 0, 0))
 			return err_sys(err, "zombie %u", t->t.pid);
@@ -341,10 +353,12 @@ static int eat_sigchld(struct rst_task *t, struct err *err)
 	uint64_t mask = 1ull << (SIGCHLD - 1);
 	struct timespec zero = {0};
 	struct remote_batch *b = remote_batch_new();
-	size_t set = remote_batch_data(b, &mask, sizeof(mask)), now = remote_batch_data(b, &zero, sizeof(zero));
+	size_t set = remote_batch_data(b, &mask, sizeof(mask)),
+	       now = remote_batch_data(b, &zero, sizeof(zero));
 	int ret;
 
-	remote_call(b, "rt_sigtimedwait", REMOTE_MAY_FAIL, SYS_rt_sigtimedwait, ra_data(set), ra_num(0), ra_data(now), ra_num(8));
+	remote_call(b, "rt_sigtimedwait", REMOTE_MAY_FAIL, SYS_rt_sigtimedwait, ra_data(set), ra_num(0),
+		    ra_data(now), ra_num(8));
 	ret = remote_batch_run(t->r, b, err);
 	remote_batch_free(b);
 	return ret;

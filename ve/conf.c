@@ -36,7 +36,7 @@ void ve_conf_unset(struct ve_conf *conf, const char *key)
 {
 	size_t kept = 0;
 
-	vec_each (line, &conf->lines) {
+	vec_each(line, &conf->lines) {
 		if (!strcmp(line->key, key)) {
 			free(line->key);
 			free(line->value);
@@ -49,7 +49,7 @@ void ve_conf_unset(struct ve_conf *conf, const char *key)
 
 void ve_conf_free(struct ve_conf *conf)
 {
-	vec_each (line, &conf->lines) {
+	vec_each(line, &conf->lines) {
 		free(line->key);
 		free(line->value);
 	}
@@ -147,7 +147,7 @@ char *ve_conf_print(const struct ve_conf *conf)
 {
 	struct buf b = {0};
 
-	vec_each (line, &conf->lines) {
+	vec_each(line, &conf->lines) {
 		buf_put(&b, line->key, strlen(line->key));
 		if (!line->key[0] || line->key[0] == '#') {
 			buf_put_u8(&b, '\n');

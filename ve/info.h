@@ -21,7 +21,7 @@ struct ve_info {
 	int64_t started_s; /* realtime */
 	char venet_host[16];
 	struct venet_addrs addrs; /* that it has now; its config may say otherwise */
-	struct cgroup cgroup; /* v2_fd is -1 after a read */
+	struct cgroup cgroup;	  /* v2_fd is -1 after a read */
 };
 
 void ve_info_close(struct ve_info *info);

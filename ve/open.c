@@ -195,8 +195,9 @@ int ve_new(struct ve_node *node, unsigned id, const struct ve_conf *conf, struct
 		ve_close(&ve);
 		return err_set(err, ERR_EXISTS, "VE %u exists already", id);
 	}
-	vec_each (line, &conf->lines)
-		vec_push(&ve.conf.lines, ((struct ve_conf_line){mem_strdup(line->key), mem_strdup(line->value)}));
+	vec_each(line, &conf->lines)
+		vec_push(&ve.conf.lines,
+			 ((struct ve_conf_line){mem_strdup(line->key), mem_strdup(line->value)}));
 	*ret = ve;
 	return 0;
 }

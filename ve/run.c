@@ -55,7 +55,8 @@ static int read_offsets(struct ve_run *run, struct err *err)
 	snprintf(path, sizeof(path), "/proc/%d/timens_offsets", run->init_pid);
 	if (io_read_file(AT_FDCWD, path, 256, &text, err))
 		return -1;
-	found = sscanf((char *)text.at, "monotonic %lld %lld boottime %lld %lld", &s[0], &ns[0], &s[1], &ns[1]);
+	found = sscanf((char *)text.at, "monotonic %lld %lld boottime %lld %lld", &s[0], &ns[0], &s[1],
+		       &ns[1]);
 	buf_free(&text);
 	if (found != 4)
 		return err_set(err, ERR_SYSTEM, "%s: unexpected text", path);

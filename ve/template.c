@@ -110,7 +110,7 @@ static int is_used(struct ve_node *node, const char *name, struct err *err)
 
 	if (ve_node_ids(node, &ids, err))
 		return -1;
-	vec_each (id, &ids) {
+	vec_each(id, &ids) {
 		struct err ignored = ERR_INIT;
 		char number[16];
 		const char *used;

@@ -100,7 +100,7 @@ static int walk(XXH3_state_t *state, int dir, struct err *err)
 		if (strcmp(e->d_name, ".") && strcmp(e->d_name, ".."))
 			vec_push(&names, mem_strdup(e->d_name));
 	vec_sort(&names, by_text);
-	vec_each (name, &names) {
+	vec_each(name, &names) {
 		if (!r)
 			r = put_entry(state, dir, *name, err);
 		free(*name);

@@ -18,7 +18,7 @@ enum wire_type {
 	WIRE_LEASE = 4,	    /* flags: WIRE_LEASE_* */
 	WIRE_LEASE_END = 5, /* on the connection that took it */
 	WIRE_CONSOLE = 6,   /* after the reply the connection carries the console's bytes, both ways */
-	WIRE_PREPARE = 7,    /* make ready what a commit's lease will need, so that taking it is quick */
+	WIRE_PREPARE = 7,   /* make ready what a commit's lease will need, so that taking it is quick */
 	WIRE_TYPE_END
 };
 

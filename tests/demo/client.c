@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The demo's client: numbered requests over ONE connection, many under way at any time, every answer checked to the byte.
+ * The demo's client: numbered requests over ONE connection, many under way at any time, every answer checked
+ *to the byte.
  *
  *	client ADDRESS PORT [-n OUTSTANDING] [-s SECONDS]
  *
- * Never reconnects. SIGUSR1: asks the service to verify itself, and then prints a line of JSON about the time since the
- * last such line, and begins a new phase. SIGTERM (or -s): the same, and ends. Exit 1 on anything wrong, with the reason
- * on stderr.
+ * Never reconnects. SIGUSR1: asks the service to verify itself, and then prints a line of JSON about the time
+ *since the last such line, and begins a new phase. SIGTERM (or -s): the same, and ends. Exit 1 on anything
+ *wrong, with the reason on stderr.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -87,7 +88,8 @@ static void queue_requests(struct client *c)
 		c->out_at = c->out_end = 0;
 	while (c->next_number - c->answered < c->outstanding_max &&
 	       c->out_end + sizeof(struct proto_request) + PROTO_BODY_MAX + 8 <= SEND_ROOM) {
-		struct proto_request request = {.magic = PROTO_MAGIC, .kind = PROTO_DATA, .number = c->next_number};
+		struct proto_request request = {
+			.magic = PROTO_MAGIC, .kind = PROTO_DATA, .number = c->next_number};
 		unsigned char *at = c->out + c->out_end;
 
 		if (c->verify_wanted) {
@@ -109,7 +111,8 @@ static void check_answer(struct client *c, const struct proto_answer *a, const u
 	uint64_t checksum = PROTO_HASH_START;
 
 	if (a->number != c->answered)
-		fail(c, "answer %llu instead of %llu", (unsigned long long)a->number, (unsigned long long)c->answered);
+		fail(c, "answer %llu instead of %llu", (unsigned long long)a->number,
+		     (unsigned long long)c->answered);
 	if (a->kind != (a->number == c->verify_number ? PROTO_VERIFY : PROTO_DATA))
 		fail(c, "answer of the wrong kind");
 	if (a->kind == PROTO_DATA) {
@@ -128,7 +131,8 @@ static void check_answer(struct client *c, const struct proto_answer *a, const u
 		fail(c, "the service's counter went back from %llu to %llu", (unsigned long long)c->updates,
 		     (unsigned long long)a->updates);
 	if (a->monotonic_ns < c->monotonic_ns)
-		fail(c, "the service's clock went back by %llu ns", (unsigned long long)(c->monotonic_ns - a->monotonic_ns));
+		fail(c, "the service's clock went back by %llu ns",
+		     (unsigned long long)(c->monotonic_ns - a->monotonic_ns));
 	if (c->pid && a->pid != c->pid)
 		fail(c, "the service's pid was %u and is %u", c->pid, a->pid);
 	c->updates = a->updates;
@@ -139,15 +143,17 @@ static void check_answer(struct client *c, const struct proto_answer *a, const u
 static void check_verified(struct client *c, const struct proto_answer *a)
 {
 	if (a->bad_pages)
-		fail(c, "%llu of %llu pages are wrong", (unsigned long long)a->bad_pages, (unsigned long long)a->pages);
+		fail(c, "%llu of %llu pages are wrong", (unsigned long long)a->bad_pages,
+		     (unsigned long long)a->pages);
 	if (a->stale)
 		fail(c, "in %u shares of the table pages fell back to older versions", a->stale);
 	if (a->strange)
 		fail(c, "the service is not as it was: %s%s%s", a->strange & STRANGE_PIDS ? "pids " : "",
-		     a->strange & STRANGE_CLOCK ? "clock " : "", a->strange & STRANGE_WORKERS ? "workers" : "");
+		     a->strange & STRANGE_CLOCK ? "clock " : "",
+		     a->strange & STRANGE_WORKERS ? "workers" : "");
 	if (c->processes && (c->processes != a->processes || c->threads != a->threads))
-		fail(c, "%u processes and %u threads, it was %u and %u", a->processes, a->threads, c->processes,
-		     c->threads);
+		fail(c, "%u processes and %u threads, it was %u and %u", a->processes, a->threads,
+		     c->processes, c->threads);
 	c->processes = a->processes;
 	c->threads = a->threads;
 	c->verified = *a;
@@ -157,11 +163,15 @@ static void report(struct client *c)
 {
 	int64_t now = now_ns();
 
-	printf("{\"answers\":%llu,\"phase_answers\":%llu,\"seconds\":%.3f,\"downtime_ms\":%.3f,\"bytes_sent\":%llu,"
-	       "\"bytes_received\":%llu,\"pages_verified\":%llu,\"updates\":%llu,\"processes\":%u,\"threads\":%u}\n",
-	       (unsigned long long)c->answered, (unsigned long long)c->phase_answers, (double)(now - c->phase_ns) / 1e9,
-	       (double)c->longest_gap_ns / 1e6, (unsigned long long)c->bytes_out, (unsigned long long)c->bytes_in,
-	       (unsigned long long)c->verified.pages, (unsigned long long)c->updates, c->processes, c->threads);
+	printf("{\"answers\":%llu,\"phase_answers\":%llu,\"seconds\":%.3f,\"downtime_ms\":%.3f,\"bytes_"
+	       "sent\":%llu,"
+	       "\"bytes_received\":%llu,\"pages_verified\":%llu,\"updates\":%llu,\"processes\":%u,"
+	       "\"threads\":%u}\n",
+	       (unsigned long long)c->answered, (unsigned long long)c->phase_answers,
+	       (double)(now - c->phase_ns) / 1e9, (double)c->longest_gap_ns / 1e6,
+	       (unsigned long long)c->bytes_out, (unsigned long long)c->bytes_in,
+	       (unsigned long long)c->verified.pages, (unsigned long long)c->updates, c->processes,
+	       c->threads);
 	fflush(stdout);
 	c->phase_ns = now;
 	c->longest_gap_ns = 0;
@@ -255,7 +265,8 @@ static int connect_to(const struct client *c, const char *address, const char *p
 
 int main(int argc, char **argv)
 {
-	static struct client c = {.outstanding_max = 32, .sent_hash = PROTO_HASH_START, .verify_number = UINT64_MAX};
+	static struct client c = {
+		.outstanding_max = 32, .sent_hash = PROTO_HASH_START, .verify_number = UINT64_MAX};
 	struct sigaction action = {.sa_handler = on_signal};
 	int option, seconds = 0, reports_seen = 0;
 	bool ending = false;

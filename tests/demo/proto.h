@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the demo's service and client say to each other over one connection. Numbers are little-endian (both ends are
- * built for one machine). Bytes of a body are a function of the request's number, so that either side knows what the
- * other must have sent.
+ * What the demo's service and client say to each other over one connection. Numbers are little-endian (both
+ * ends are built for one machine). Bytes of a body are a function of the request's number, so that either
+ * side knows what the other must have sent.
  */
 #ifndef VERST_TESTS_DEMO_PROTO_H
 #define VERST_TESTS_DEMO_PROTO_H
@@ -40,7 +40,7 @@ struct proto_answer {
 	uint64_t pages, bad_pages; /* looked at; content, number or checksum wrong */
 	uint32_t processes, threads;
 	uint32_t strange; /* bits of proto_strange: what is not as it was at the start */
-	uint32_t stale; /* shares of the table in which a page fell back to an older version */
+	uint32_t stale;	  /* shares of the table in which a page fell back to an older version */
 };
 
 enum proto_strange {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The demo's service: one front process that answers on a TCP port, and worker processes with threads that keep changing
- * a table of pages, each page with its number, version and checksum.
+ * The demo's service: one front process that answers on a TCP port, and worker processes with threads that
+ *keep changing a table of pages, each page with its number, version and checksum.
  *
  *	service [-p PORT] [-m MIB] [-w WORKERS] [-t THREADS] [-r PAGES_PER_S] [-z PACE_US]
  *
@@ -41,7 +41,8 @@ struct share {
 	pthread_mutex_t lock; /* the thread changes pages, verify reads them */
 	struct page *pages;
 	uint64_t first, nr;
-	uint64_t changes; /* sum of all versions of the share: a page that fell back to an older version is found */
+	uint64_t changes; /* sum of all versions of the share: a page that fell back to an older version is
+			     found */
 	int64_t clock_ns;
 	bool clock_fell;
 	pid_t tid;
@@ -69,7 +70,8 @@ enum sabotage {
 	SABOTAGE_OLD_PAGE,    /* a page fell back to what it was before its last change */
 };
 
-static struct options options = {.port = 7000, .mib = 256, .workers = 2, .threads = 3, .rate = 2000, .pace_us = 2000};
+static struct options options = {
+	.port = 7000, .mib = 256, .workers = 2, .threads = 3, .rate = 2000, .pace_us = 2000};
 static struct share shares[MAX_THREADS];
 static uint64_t *updates; /* shared by all processes: one counter a worker */
 static int worker_sock[MAX_WORKERS];
@@ -223,7 +225,8 @@ static void verify_threads(struct report *report)
 static void worker(unsigned nr, int sock)
 {
 	uint64_t pages = (uint64_t)options.mib * 256 / options.workers, part = pages / options.threads;
-	struct page *table = mmap(NULL, pages * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct page *table =
+		mmap(NULL, pages * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	char command;
 
 	if (table == MAP_FAILED)
@@ -314,11 +317,12 @@ static void verify(struct proto_answer *answer)
 	pthread_mutex_lock(&verify_lock);
 	answer->processes = 1;
 	for (unsigned w = 0; w < options.workers; w++)
-		if (write(worker_sock[w], w == 0 && sabotage_asked && options.sabotage >= SABOTAGE_PAGE ? "s" : "v",
-			  1) != 1)
+		if (write(worker_sock[w],
+			  w == 0 && sabotage_asked && options.sabotage >= SABOTAGE_PAGE ? "s" : "v", 1) != 1)
 			answer->strange |= STRANGE_WORKERS;
 	for (unsigned w = 0; w < options.workers; w++) {
-		if (!read_full(worker_sock[w], &report, sizeof(report)) || !read_full(worker_sock[w], &ready, 1)) {
+		if (!read_full(worker_sock[w], &report, sizeof(report)) ||
+		    !read_full(worker_sock[w], &ready, 1)) {
 			answer->strange |= STRANGE_WORKERS;
 			continue;
 		}
@@ -377,7 +381,8 @@ static void *serve(void *p)
 
 	while (read_full(fd, &request, sizeof(request)) && request.magic == PROTO_MAGIC &&
 	       request.len_bytes <= PROTO_BODY_MAX && read_full(fd, body, request.len_bytes)) {
-		struct proto_answer answer = {.magic = PROTO_MAGIC, .kind = request.kind, .number = request.number};
+		struct proto_answer answer = {
+			.magic = PROTO_MAGIC, .kind = request.kind, .number = request.number};
 
 		if (sabotage_asked && sabotage_connection(fd, body, &answer))
 			continue;
@@ -393,7 +398,8 @@ static void *serve(void *p)
 		answer.monotonic_ns = (uint64_t)now_ns();
 		if (sabotage_asked && options.sabotage == SABOTAGE_CLOCK)
 			answer.monotonic_ns -= 1000000000;
-		if (!write_full(fd, &answer, sizeof(answer)) || !write_full(fd, answer_body, answer.len_bytes))
+		if (!write_full(fd, &answer, sizeof(answer)) ||
+		    !write_full(fd, answer_body, answer.len_bytes))
 			break;
 		if (now_ns() - rested_ns > 500000) { /* requests pile up meanwhile */
 			struct timespec rest = {0, (long)options.pace_us * 1000};
@@ -459,7 +465,8 @@ static void parse(int argc, char **argv)
 			_exit(2);
 		*to = (unsigned)strtoul(optarg, NULL, 10);
 	}
-	if (!options.workers || options.workers > MAX_WORKERS || !options.threads || options.threads > MAX_THREADS)
+	if (!options.workers || options.workers > MAX_WORKERS || !options.threads ||
+	    options.threads > MAX_THREADS)
 		_exit(2);
 }
 

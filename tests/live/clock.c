@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Clocks, read through the vdso all the time by a thread: none that must not goes back, none jumps by more than the time
- * the VE stood still, vdso and system call agree.
+ * Clocks, read through the vdso all the time by a thread: none that must not goes back, none jumps by more
+ * than the time the VE stood still, vdso and system call agree.
  */
 #include <pthread.h>
 #include <sys/auxv.h>
 
 #include "tests/live/live.h"
 
-/* CLOCK_MONOTONIC_RAW cannot be kept: a time namespace gives it the offset of CLOCK_MONOTONIC, its rate is another. */
+/* CLOCK_MONOTONIC_RAW cannot be kept: a time namespace gives it the offset of CLOCK_MONOTONIC, its rate is
+ * another. */
 static const clockid_t clocks[] = {CLOCK_MONOTONIC, CLOCK_BOOTTIME, CLOCK_MONOTONIC_COARSE};
 #define NR 3
 static volatile int stop;
@@ -80,7 +81,8 @@ int main(void)
 	stop = 1;
 	pthread_join(thread, NULL);
 	for (int i = 0; i < NR; i++) {
-		int64_t first = live_now_ns(clocks[i]), middle = by_syscall_ns(clocks[i]), last = live_now_ns(clocks[i]);
+		int64_t first = live_now_ns(clocks[i]), middle = by_syscall_ns(clocks[i]),
+			last = live_now_ns(clocks[i]);
 
 		if (fell_ns[i])
 			live_fail("clock %d went back by %lld ns", clocks[i], (long long)fell_ns[i]);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Who a process is and what it may: ids, groups, capabilities, securebits, no_new_privs, limits, umask, directory, priorities. */
+/* Who a process is and what it may: ids, groups, capabilities, securebits, no_new_privs, limits, umask,
+ * directory, priorities. */
 #include <grp.h>
 #include <linux/capability.h>
 #include <sched.h>
@@ -90,7 +91,8 @@ static void check_limits(void)
 
 	CHECK(!getrlimit(RLIMIT_NOFILE, &limit) && limit.rlim_cur == 321 && limit.rlim_max == 4321);
 	CHECK(!getrlimit(RLIMIT_CORE, &limit) && limit.rlim_cur == 4096 && limit.rlim_max == 8192);
-	CHECK(!getrlimit(RLIMIT_STACK, &limit) && limit.rlim_cur == 5 << 20 && limit.rlim_max == RLIM_INFINITY);
+	CHECK(!getrlimit(RLIMIT_STACK, &limit) && limit.rlim_cur == 5 << 20 &&
+	      limit.rlim_max == RLIM_INFINITY);
 	CHECK(!getrlimit(RLIMIT_FSIZE, &limit) && limit.rlim_cur == 100000 && limit.rlim_max == 200000);
 	CHECK_EQ(getpriority(PRIO_PROCESS, 0), 5);
 	CHECK_EQ(sched_getscheduler(0), SCHED_BATCH);

@@ -9,8 +9,11 @@ static const struct {
 	unsigned minor;
 	int flags;
 } devices[] = {
-	{"/dev/null", 3, O_RDWR | O_APPEND}, {"/dev/zero", 5, O_RDONLY | O_CLOEXEC},  {"/dev/full", 7, O_WRONLY},
-	{"/dev/random", 8, O_RDONLY},	     {"/dev/urandom", 9, O_RDONLY | O_NONBLOCK},
+	{"/dev/null", 3, O_RDWR | O_APPEND},
+	{"/dev/zero", 5, O_RDONLY | O_CLOEXEC},
+	{"/dev/full", 7, O_WRONLY},
+	{"/dev/random", 8, O_RDONLY},
+	{"/dev/urandom", 9, O_RDONLY | O_NONBLOCK},
 };
 #define NR (sizeof(devices) / sizeof(devices[0]))
 static int fds[NR];

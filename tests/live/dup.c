@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* One open file behind several descriptors, in one process and in several, or sent to one that did not inherit it. */
+/* One open file behind several descriptors, in one process and in several, or sent to one that did not
+ * inherit it. */
 #include <sys/socket.h>
 
 #include "tests/live/live.h"
@@ -32,7 +33,8 @@ static void send_fd(int socket, int fd)
 		char room[CMSG_SPACE(sizeof(int))];
 	} control = {.header = {CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS}};
 	struct iovec iov = {"x", 1};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+	struct msghdr msg = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
 
 	memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
 	DO(sendmsg(socket, &msg, 0));
@@ -46,7 +48,8 @@ static int receive_fd(int socket)
 	} control;
 	char byte;
 	struct iovec iov = {&byte, 1};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+	struct msghdr msg = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
 	int fd = -1;
 
 	if (recvmsg(socket, &msg, 0) == 1)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Interest lists: level, edge and one-shot entries with their data, nested lists, an entry whose number is gone. */
+/* Interest lists: level, edge and one-shot entries with their data, nested lists, an entry whose number is
+ * gone. */
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -33,15 +34,18 @@ static int sabotage(int nr)
 	case 2:
 		return epoll_ctl(list, EPOLL_CTL_MOD, level, &(struct epoll_event){EPOLLIN, {.u64 = 1}});
 	case 3:
-		return epoll_ctl(list, EPOLL_CTL_MOD, edge, &(struct epoll_event){EPOLLIN, {.u64 = 0xeeeeeeee00000002}});
+		return epoll_ctl(list, EPOLL_CTL_MOD, edge,
+				 &(struct epoll_event){EPOLLIN, {.u64 = 0xeeeeeeee00000002}});
 	case 4:
-		return epoll_ctl(list, EPOLL_CTL_MOD, oneshot, &(struct epoll_event){EPOLLIN, {.u64 = 0xeeeeeeee00000003}});
+		return epoll_ctl(list, EPOLL_CTL_MOD, oneshot,
+				 &(struct epoll_event){EPOLLIN, {.u64 = 0xeeeeeeee00000003}});
 	case 5:
 		return epoll_ctl(outer, EPOLL_CTL_DEL, list, NULL);
 	case 6:
 		return close(hidden);
 	case 7:
-		return epoll_ctl(list, EPOLL_CTL_MOD, replaced, &(struct epoll_event){EPOLLIN, {.u64 = 0xeeeeeeee00000006}});
+		return epoll_ctl(list, EPOLL_CTL_MOD, replaced,
+				 &(struct epoll_event){EPOLLIN, {.u64 = 0xeeeeeeee00000006}});
 	}
 	return -1;
 }
@@ -98,7 +102,9 @@ int main(void)
 	CHECK_EQ(look(list, 0xeeeeeeee00000005), EPOLLIN);
 	DO(eventfd_write(replaced, 1));
 	CHECK_EQ(look(list, 0xeeeeeeee00000006), EPOLLIN | EPOLLOUT);
-	CHECK_EQ(epoll_ctl(list, EPOLL_CTL_MOD, oneshot, &(struct epoll_event){EPOLLIN | EPOLLONESHOT, {.u64 = 9}}), 0);
+	CHECK_EQ(epoll_ctl(list, EPOLL_CTL_MOD, oneshot,
+			   &(struct epoll_event){EPOLLIN | EPOLLONESHOT, {.u64 = 9}}),
+		 0);
 	CHECK_EQ(look(list, 9), EPOLLIN);
 	CHECK_ERRNO(epoll_ctl(list, EPOLL_CTL_ADD, level, &(struct epoll_event){0}), EEXIST);
 	CHECK_EQ(epoll_ctl(list, EPOLL_CTL_DEL, quiet, &event), 0);

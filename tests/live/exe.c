@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What /proc tells of a program: its executable, a changed command line and name; the same for one that was exec'ed. */
+/* What /proc tells of a program: its executable, a changed command line and name; the same for one that was
+ * exec'ed. */
 #include <sys/prctl.h>
 
 #include "tests/live/live.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* A program whose file was deleted while it ran, as a package upgrade does: its code, data and /proc/self/exe go on. */
+/* A program whose file was deleted while it ran, as a package upgrade does: its code, data and /proc/self/exe
+ * go on. */
 #include "tests/live/live.h"
 
 static char text[64];

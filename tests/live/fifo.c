@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Named pipes: data inside, both ends in different processes, a descriptor open for both, a name that is gone. */
+/* Named pipes: data inside, both ends in different processes, a descriptor open for both, a name that is
+ * gone. */
 #include "tests/live/live.h"
 
 static int reader, both, gone;
@@ -67,7 +68,8 @@ int main(void)
 	live_reap(pid);
 	CHECK(read(reader, buf, sizeof(buf)) == 24 && !memcmp(buf, "from the child and again", 24));
 	CHECK_EQ(read(reader, buf, sizeof(buf)), 0); /* no writer is left */
-	CHECK(!fstat(reader, &st) && !stat(path, &by_path) && st.st_ino == by_path.st_ino && S_ISFIFO(st.st_mode));
+	CHECK(!fstat(reader, &st) && !stat(path, &by_path) && st.st_ino == by_path.st_ino &&
+	      S_ISFIFO(st.st_mode));
 	writer = open(path, O_WRONLY | O_NONBLOCK); /* a new writer finds the old reader */
 	CHECK(writer >= 0 && write(writer, "new", 3) == 3);
 	CHECK(read(reader, buf, sizeof(buf)) == 3 && !memcmp(buf, "new", 3));

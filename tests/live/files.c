@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Open regular files and directories: position, flags, numbers; renamed, deleted and linked files; places in directories. */
+/* Open regular files and directories: position, flags, numbers; renamed, deleted and linked files; places in
+ * directories. */
 #include <dirent.h>
 
 #include "tests/live/live.h"

@@ -35,7 +35,8 @@ int main(void)
 	live_wait(sabotage);
 
 	CHECK_EQ(lseek(linked, 0, SEEK_CUR), 99);
-	CHECK(!fstat(linked, &st) && st.st_nlink == 1 && !stat(second, &by_path) && by_path.st_ino == st.st_ino);
+	CHECK(!fstat(linked, &st) && st.st_nlink == 1 && !stat(second, &by_path) &&
+	      by_path.st_ino == st.st_ino);
 	CHECK_EQ(pwrite(linked, "new", 3, 10), 3);
 	CHECK_ERRNO(access(first, F_OK), ENOENT);
 	return live_end();

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Floating point and vector registers of threads that never leave user mode: x87, SSE, AVX, AVX-512, MXCSR. */
+/* Floating point and vector registers of threads that never leave user mode: x87, SSE, AVX, AVX-512, MXCSR.
+ */
 #include <immintrin.h>
 #include <pthread.h>
 #include <sys/resource.h>
@@ -24,34 +25,35 @@ struct one {
 static struct one all[NR];
 
 /* All state is loaded, the thread spins on a word of memory, all state is stored: one piece of assembly. */
-#define LOAD16(kind, size)                                                                            \
-	kind " 0*64(%[put]), %%" size "mm0\n" kind " 1*64(%[put]), %%" size "mm1\n"                   \
-	kind " 2*64(%[put]), %%" size "mm2\n" kind " 3*64(%[put]), %%" size "mm3\n"                   \
-	kind " 4*64(%[put]), %%" size "mm4\n" kind " 5*64(%[put]), %%" size "mm5\n"                   \
-	kind " 6*64(%[put]), %%" size "mm6\n" kind " 7*64(%[put]), %%" size "mm7\n"                   \
-	kind " 8*64(%[put]), %%" size "mm8\n" kind " 9*64(%[put]), %%" size "mm9\n"                   \
-	kind " 10*64(%[put]), %%" size "mm10\n" kind " 11*64(%[put]), %%" size "mm11\n"               \
-	kind " 12*64(%[put]), %%" size "mm12\n" kind " 13*64(%[put]), %%" size "mm13\n"               \
-	kind " 14*64(%[put]), %%" size "mm14\n" kind " 15*64(%[put]), %%" size "mm15\n"
-#define STORE16(kind, size)                                                                           \
-	kind " %%" size "mm0, 0*64(%[got])\n" kind " %%" size "mm1, 1*64(%[got])\n"                   \
-	kind " %%" size "mm2, 2*64(%[got])\n" kind " %%" size "mm3, 3*64(%[got])\n"                   \
-	kind " %%" size "mm4, 4*64(%[got])\n" kind " %%" size "mm5, 5*64(%[got])\n"                   \
-	kind " %%" size "mm6, 6*64(%[got])\n" kind " %%" size "mm7, 7*64(%[got])\n"                   \
-	kind " %%" size "mm8, 8*64(%[got])\n" kind " %%" size "mm9, 9*64(%[got])\n"                   \
-	kind " %%" size "mm10, 10*64(%[got])\n" kind " %%" size "mm11, 11*64(%[got])\n"               \
-	kind " %%" size "mm12, 12*64(%[got])\n" kind " %%" size "mm13, 13*64(%[got])\n"               \
-	kind " %%" size "mm14, 14*64(%[got])\n" kind " %%" size "mm15, 15*64(%[got])\n"
-#define LOAD_HIGH                                                                                     \
-	"vmovdqu64 16*64(%[put]), %%zmm16\nvmovdqu64 23*64(%[put]), %%zmm23\n"                        \
+#define LOAD16(kind, size)                                                                                   \
+	kind " 0*64(%[put]), %%" size "mm0\n" kind " 1*64(%[put]), %%" size "mm1\n" kind                     \
+	     " 2*64(%[put]), %%" size "mm2\n" kind " 3*64(%[put]), %%" size "mm3\n" kind                     \
+	     " 4*64(%[put]), %%" size "mm4\n" kind " 5*64(%[put]), %%" size "mm5\n" kind                     \
+	     " 6*64(%[put]), %%" size "mm6\n" kind " 7*64(%[put]), %%" size "mm7\n" kind                     \
+	     " 8*64(%[put]), %%" size "mm8\n" kind " 9*64(%[put]), %%" size "mm9\n" kind                     \
+	     " 10*64(%[put]), %%" size "mm10\n" kind " 11*64(%[put]), %%" size "mm11\n" kind                 \
+	     " 12*64(%[put]), %%" size "mm12\n" kind " 13*64(%[put]), %%" size "mm13\n" kind                 \
+	     " 14*64(%[put]), %%" size "mm14\n" kind " 15*64(%[put]), %%" size "mm15\n"
+#define STORE16(kind, size)                                                                                  \
+	kind " %%" size "mm0, 0*64(%[got])\n" kind " %%" size "mm1, 1*64(%[got])\n" kind " %%" size          \
+	     "mm2, 2*64(%[got])\n" kind " %%" size "mm3, 3*64(%[got])\n" kind " %%" size                     \
+	     "mm4, 4*64(%[got])\n" kind " %%" size "mm5, 5*64(%[got])\n" kind " %%" size                     \
+	     "mm6, 6*64(%[got])\n" kind " %%" size "mm7, 7*64(%[got])\n" kind " %%" size                     \
+	     "mm8, 8*64(%[got])\n" kind " %%" size "mm9, 9*64(%[got])\n" kind " %%" size                     \
+	     "mm10, 10*64(%[got])\n" kind " %%" size "mm11, 11*64(%[got])\n" kind " %%" size                 \
+	     "mm12, 12*64(%[got])\n" kind " %%" size "mm13, 13*64(%[got])\n" kind " %%" size                 \
+	     "mm14, 14*64(%[got])\n" kind " %%" size "mm15, 15*64(%[got])\n"
+#define LOAD_HIGH                                                                                            \
+	"vmovdqu64 16*64(%[put]), %%zmm16\nvmovdqu64 23*64(%[put]), %%zmm23\n"                               \
 	"vmovdqu64 31*64(%[put]), %%zmm31\nkmovq 1*8(%[masks]), %%k1\nkmovq 7*8(%[masks]), %%k7\n"
-#define STORE_HIGH                                                                                    \
-	"vmovdqu64 %%zmm16, 16*64(%[got])\nvmovdqu64 %%zmm23, 23*64(%[got])\n"                        \
+#define STORE_HIGH                                                                                           \
+	"vmovdqu64 %%zmm16, 16*64(%[got])\nvmovdqu64 %%zmm23, 23*64(%[got])\n"                               \
 	"vmovdqu64 %%zmm31, 31*64(%[got])\nkmovq %%k1, 1*8(%[masks_got])\nkmovq %%k7, 7*8(%[masks_got])\n"
-#define X87_IN	"fldcw %[control]\nfldt %[x87]\nldmxcsr %[mxcsr]\n"
-#define X87_OUT "fstpt %[x87_got]\nfnstcw %[control_got]\nstmxcsr %[mxcsr_got]\nfninit\nldmxcsr %[mxcsr_std]\n"
-#define SPIN	"movl $1, %[started]\n1: pause\ncmpl $0, %[stop]\nje 1b\n"
-#define OPERANDS(one)                                                                                 \
+#define X87_IN "fldcw %[control]\nfldt %[x87]\nldmxcsr %[mxcsr]\n"
+#define X87_OUT                                                                                              \
+	"fstpt %[x87_got]\nfnstcw %[control_got]\nstmxcsr %[mxcsr_got]\nfninit\nldmxcsr %[mxcsr_std]\n"
+#define SPIN "movl $1, %[started]\n1: pause\ncmpl $0, %[stop]\nje 1b\n"
+#define OPERANDS(one)                                                                                        \
 	: [started] "=m"((one)->started), [x87_got] "=m"((one)->x87_got),                             \
 	  [control_got] "=m"((one)->control_got), [mxcsr_got] "=m"((one)->mxcsr_got)                  \
 	: [put] "r"((one)->put), [got] "r"((one)->got), [stop] "m"((one)->stop),                      \
@@ -63,16 +65,17 @@ static const uint32_t mxcsr_std = 0x1f80;
 
 __attribute__((target("avx512f,avx512bw"))) static void spin_avx512(struct one *one)
 {
-	__asm__ volatile(LOAD16("vmovdqu64", "z") LOAD_HIGH X87_IN SPIN STORE16("vmovdqu64", "z") STORE_HIGH X87_OUT
-				 OPERANDS(one), "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8",
-				   "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15", "k1", "k7");
+	__asm__ volatile(LOAD16("vmovdqu64", "z") LOAD_HIGH X87_IN SPIN STORE16("vmovdqu64", "z")
+				 STORE_HIGH X87_OUT OPERANDS(one),
+			 "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9",
+			 "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15", "k1", "k7");
 }
 
 __attribute__((target("avx"))) static void spin_avx(struct one *one)
 {
-	__asm__ volatile(LOAD16("vmovdqu", "y") X87_IN SPIN STORE16("vmovdqu", "y") X87_OUT OPERANDS(one), "xmm0",
-			 "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11",
-			 "xmm12", "xmm13", "xmm14", "xmm15");
+	__asm__ volatile(LOAD16("vmovdqu", "y") X87_IN SPIN STORE16("vmovdqu", "y") X87_OUT OPERANDS(one),
+			 "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9",
+			 "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
 }
 
 static void *run(void *p)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * An interval timer that has expired and whose signal nobody has taken yet: the kernel has stopped it until then
- * (kernel/signal.c, dequeue_signal), says that nothing is left of it, and starts it again when the signal is taken.
+ * An interval timer that has expired and whose signal nobody has taken yet: the kernel has stopped it until
+ * then (kernel/signal.c, dequeue_signal), says that nothing is left of it, and starts it again when the
+ * signal is taken.
  */
 #include <sys/time.h>
 

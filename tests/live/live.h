@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A live program makes the objects of one kind, says that it is ready, and waits. Meanwhile it may be dumped and
- * restored, once or often, here or elsewhere. Then it looks whether all is as it was:
+ * A live program makes the objects of one kind, says that it is ready, and waits. Meanwhile it may be dumped
+ *and restored, once or often, here or elsewhere. Then it looks whether all is as it was:
  *
  *	int main(void)
  *	{
@@ -11,10 +11,10 @@
  *		return live_end();
  *	}
  *
- * sabotage(n) does to the n-th property what a bad restore would do (n from 1) and returns 0, or -1 if there are not so
- * many: the runner shows with it that every check can fail. The program and the runner talk by files in $LIVE_DIR:
- * NAME.ready and NAME.result are ours, `go` is the runner's. Waiting is a poll for that file, so that it depends on
- * nothing but system calls being made again.
+ * sabotage(n) does to the n-th property what a bad restore would do (n from 1) and returns 0, or -1 if there
+ *are not so many: the runner shows with it that every check can fail. The program and the runner talk by
+ *files in $LIVE_DIR: NAME.ready and NAME.result are ours, `go` is the runner's. Waiting is a poll for that
+ *file, so that it depends on nothing but system calls being made again.
  */
 #ifndef VERST_TESTS_LIVE_H
 #define VERST_TESTS_LIVE_H
@@ -63,8 +63,8 @@ static LIVE_UNUSED void live_path(char *ret, size_t len_bytes, const char *name)
 }
 
 /* A file of this program's own: NAME.suffix */
-#define LIVE_FILE(var, suffix)                                                       \
-	char var[PATH_MAX];                                                          \
+#define LIVE_FILE(var, suffix)                                                                               \
+	char var[PATH_MAX];                                                                                  \
 	snprintf(var, sizeof(var), "%s/%s.%s", live_dir, live_name, suffix)
 
 static void live_note(const char *suffix, int flags, const char *text)
@@ -118,43 +118,43 @@ __attribute__((noreturn)) static LIVE_UNUSED void live_skip(const char *why)
 }
 
 /* A call that must succeed for the test to make sense; gives its result. */
-#define DO(call)                                                                                     \
-	({                                                                                           \
-		__typeof__(call) _result = (call);                                                   \
-		if ((long)_result == -1)                                                             \
-			live_die("line %d: %s: %s", __LINE__, #call, strerror(errno));               \
-		_result;                                                                             \
+#define DO(call)                                                                                             \
+	({                                                                                                   \
+		__typeof__(call) _result = (call);                                                           \
+		if ((long)_result == -1)                                                                     \
+			live_die("line %d: %s: %s", __LINE__, #call, strerror(errno));                       \
+		_result;                                                                                     \
 	})
 
-#define CHECK(cond)                                                                                  \
-	do {                                                                                         \
-		if (!(cond))                                                                         \
-			live_fail("line %d: %s", __LINE__, #cond);                                   \
+#define CHECK(cond)                                                                                          \
+	do {                                                                                                 \
+		if (!(cond))                                                                                 \
+			live_fail("line %d: %s", __LINE__, #cond);                                           \
 	} while (0)
 
-#define CHECK_EQ(is, should)                                                                         \
-	do {                                                                                         \
-		long long _is = (long long)(is), _should = (long long)(should);                      \
-		if (_is != _should)                                                                  \
-			live_fail("line %d: %s is %lld, not %lld", __LINE__, #is, _is, _should);     \
+#define CHECK_EQ(is, should)                                                                                 \
+	do {                                                                                                 \
+		long long _is = (long long)(is), _should = (long long)(should);                              \
+		if (_is != _should)                                                                          \
+			live_fail("line %d: %s is %lld, not %lld", __LINE__, #is, _is, _should);             \
 	} while (0)
 
 /* is within [low, high] */
-#define CHECK_RANGE(is, low, high)                                                                   \
-	do {                                                                                         \
-		long long _is = (long long)(is), _low = (long long)(low), _high = (long long)(high); \
-		if (_is < _low || _is > _high)                                                       \
-			live_fail("line %d: %s is %lld, not in %lld..%lld", __LINE__, #is, _is,      \
-				  _low, _high);                                                      \
+#define CHECK_RANGE(is, low, high)                                                                           \
+	do {                                                                                                 \
+		long long _is = (long long)(is), _low = (long long)(low), _high = (long long)(high);         \
+		if (_is < _low || _is > _high)                                                               \
+			live_fail("line %d: %s is %lld, not in %lld..%lld", __LINE__, #is, _is, _low,        \
+				  _high);                                                                    \
 	} while (0)
 
 /* a call that must fail, with that errno */
-#define CHECK_ERRNO(call, should)                                                                    \
-	do {                                                                                         \
-		errno = 0;                                                                           \
-		long _r = (long)(call);                                                              \
-		if (_r != -1 || errno != (should))                                                   \
-			live_fail("line %d: %s gave %ld, %s", __LINE__, #call, _r, strerror(errno)); \
+#define CHECK_ERRNO(call, should)                                                                            \
+	do {                                                                                                 \
+		errno = 0;                                                                                   \
+		long _r = (long)(call);                                                                      \
+		if (_r != -1 || errno != (should))                                                           \
+			live_fail("line %d: %s gave %ld, %s", __LINE__, #call, _r, strerror(errno));         \
 	} while (0)
 
 static LIVE_UNUSED int64_t live_now_ns(clockid_t clock)
@@ -185,7 +185,8 @@ static LIVE_UNUSED bool live_same(const void *p, size_t len_bytes, unsigned seed
 	return true;
 }
 
-/* Waits for the runner's `go` (or for the sabotage to be done). Children and threads of a program may wait here too. */
+/* Waits for the runner's `go` (or for the sabotage to be done). Children and threads of a program may wait
+ * here too. */
 static LIVE_UNUSED void live_go(void)
 {
 	LIVE_FILE(sabotaged, "go");
@@ -212,8 +213,9 @@ static LIVE_UNUSED void live_wait(int (*sabotage)(int nr))
 }
 
 /*
- * A child that gets ready before the parent goes on: returns 0 in the child, which then calls live_child_ready and
- * live_go, and ends by live_child_end. In the parent, returns the pid once the child was ready.
+ * A child that gets ready before the parent goes on: returns 0 in the child, which then calls
+ * live_child_ready and live_go, and ends by live_child_end. In the parent, returns the pid once the child was
+ * ready.
  */
 static LIVE_UNUSED pid_t live_fork(void)
 {

@@ -85,7 +85,8 @@ static int sabotage(int nr)
 static void check_guarded(void)
 {
 	CHECK(may_read(guarded) && !may_read(guarded + 2 * PAGE) && !may_read(guarded + 3 * PAGE));
-	CHECK(may_read(guarded + 4 * PAGE) && !may_write(guarded + 4 * PAGE) && !may_write(guarded + 6 * PAGE));
+	CHECK(may_read(guarded + 4 * PAGE) && !may_write(guarded + 4 * PAGE) &&
+	      !may_write(guarded + 6 * PAGE));
 	CHECK(may_write(guarded + 7 * PAGE));
 	DO(mprotect(guarded, 7 * PAGE, PROT_READ | PROT_WRITE));
 	CHECK(live_same(guarded, 7 * PAGE, 77));

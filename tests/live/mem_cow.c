@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Pages shared copy-on-write by parent and children stay shared: three processes, one copy of what nobody changed. */
+/* Pages shared copy-on-write by parent and children stay shared: three processes, one copy of what nobody
+ * changed. */
 #include "tests/live/live.h"
 
 #define PAGE 4096ul

@@ -32,15 +32,16 @@ static int sabotage(int nr)
 	case 2:
 		return madvise(private_map, LEN, MADV_DONTNEED); /* our changes are gone */
 	case 3:
-		return mmap(shared_map, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, fd, 2 * PAGE) == MAP_FAILED;
+		return mmap(shared_map, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, fd,
+			    2 * PAGE) == MAP_FAILED;
 	case 4:
 		gone_map[5] ^= 1;
 		return 0;
 	case 5:
 		return ftruncate(gone_fd, PAGE);
 	case 6:
-		return mmap(short_map + PAGE, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) ==
-		       MAP_FAILED;
+		return mmap(short_map + PAGE, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
+			    0) == MAP_FAILED;
 	}
 	return -1;
 }

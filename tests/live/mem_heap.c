@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* brk heap, a deep stack, and what the kernel put on the stack at the start: arguments, environment, auxiliary vector. */
+/* brk heap, a deep stack, and what the kernel put on the stack at the start: arguments, environment,
+ * auxiliary vector. */
 #include <elf.h>
 #include <sys/auxv.h>
 #include <sys/resource.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The address space as /proc/self/smaps shows it: every mapping, its protection, file, offset and advice; nothing more. */
+/* The address space as /proc/self/smaps shows it: every mapping, its protection, file, offset and advice;
+ * nothing more. */
 #include <sys/prctl.h>
 
 #include "tests/live/live.h"
@@ -24,7 +25,8 @@ static char text[TEXT];
 static struct areas before, after;
 static unsigned char *advised[8], *locked;
 
-/* Left out is what nobody relies on: soft-dirty, userfaultfd's while somebody looks on, how commit charge is counted. */
+/* Left out is what nobody relies on: soft-dirty, userfaultfd's while somebody looks on, how commit charge is
+ * counted. */
 static void keep_flags(char *ret, size_t len_bytes, const char *line)
 {
 	char copy[160], *word, *rest = copy;
@@ -32,8 +34,8 @@ static void keep_flags(char *ret, size_t len_bytes, const char *line)
 	snprintf(copy, sizeof(copy), "%.*s", (int)strcspn(line, "\n"), line);
 	ret[0] = '\0';
 	while ((word = strsep(&rest, " ")))
-		if (*word && strcmp(word, "sd") && strcmp(word, "uw") && strcmp(word, "um") && strcmp(word, "ui") &&
-		    strcmp(word, "ac"))
+		if (*word && strcmp(word, "sd") && strcmp(word, "uw") && strcmp(word, "um") &&
+		    strcmp(word, "ui") && strcmp(word, "ac"))
 			snprintf(ret + strlen(ret), len_bytes - strlen(ret), "%s ", word);
 }
 
@@ -77,10 +79,11 @@ static void compare(void)
 		if (!strcmp(was->name, "[stack]")) /* it may have grown */
 			was->start = is->start;
 		if (was->start != is->start || was->end != is->end || was->offset != is->offset ||
-		    strcmp(was->prot, is->prot) || strcmp(was->name, is->name) || strcmp(was->flags, is->flags)) {
-			live_fail("%lx-%lx %s %lx %s (%s) became %lx-%lx %s %lx %s (%s)", was->start, was->end,
-				  was->prot, was->offset, was->name, was->flags, is->start, is->end, is->prot,
-				  is->offset, is->name, is->flags);
+		    strcmp(was->prot, is->prot) || strcmp(was->name, is->name) ||
+		    strcmp(was->flags, is->flags)) {
+			live_fail("%lx-%lx %s %lx %s (%s) became %lx-%lx %s %lx %s (%s)", was->start,
+				  was->end, was->prot, was->offset, was->name, was->flags, is->start, is->end,
+				  is->prot, is->offset, is->name, is->flags);
 			return;
 		}
 	}
@@ -113,7 +116,8 @@ int main(void)
 	unsigned char *p;
 
 	for (size_t i = 0; i < 8; i++) {
-		advised[i] = DO(mmap(NULL, 8 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+		advised[i] =
+			DO(mmap(NULL, 8 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
 		memset(advised[i], 7, 4 * PAGE);
 		if (madvise(advised[i], 8 * PAGE, advice[i]) && errno != EINVAL)
 			live_die("madvise: %s", strerror(errno));
@@ -122,7 +126,8 @@ int main(void)
 	locked = DO(mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
 	DO(mlock(locked, PAGE));
 	DO(mlock2(locked + PAGE, PAGE, MLOCK_ONFAULT));
-	p = DO(mmap(NULL, 16 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN, -1, 0));
+	p = DO(mmap(NULL, 16 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN, -1,
+		    0));
 	p[15 * PAGE] = 1;
 	p = DO(mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
 	prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, p, PAGE, "verst live");

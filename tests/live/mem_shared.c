@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Shared memory: anonymous across fork, memfd with its descriptor, seals and offsets; one object stays one object. */
+/* Shared memory: anonymous across fork, memfd with its descriptor, seals and offsets; one object stays one
+ * object. */
 #include "tests/live/live.h"
 
 #define PAGE 4096ul
@@ -15,8 +16,8 @@ static int sabotage(int nr)
 		shared[3 * PAGE] ^= 1;
 		return 0;
 	case 2: /* our own copy instead of the one object */
-		return mmap(shared, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0) ==
-		       MAP_FAILED;
+		return mmap(shared, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1,
+			    0) == MAP_FAILED;
 	case 3:
 		return ftruncate(fd, LEN - PAGE);
 	case 4:

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What root inside changed of the VE's own surroundings: host name, domain name, a tmpfs with content, a bind mount, an
- * address and a route on loopback, a setting of the network.
+ * What root inside changed of the VE's own surroundings: host name, domain name, a tmpfs with content, a bind
+ * mount, an address and a route on loopback, a setting of the network.
  */
 #include <arpa/inet.h>
 #include <net/if.h>
@@ -90,7 +90,8 @@ static void check_tmpfs(void)
 	else
 		live_read_file(inside(tmpfs, "file"), text, sizeof(text));
 	CHECK(!strcmp(text, "content"));
-	CHECK(!stat(inside(tmpfs, "file"), &st) && (st.st_mode & 07777) == 0604 && st.st_uid == 33 && st.st_gid == 44);
+	CHECK(!stat(inside(tmpfs, "file"), &st) && (st.st_mode & 07777) == 0604 && st.st_uid == 33 &&
+	      st.st_gid == 44);
 	CHECK(readlink(inside(tmpfs, "link"), link, sizeof(link) - 1) == 4 && !strcmp(link, "file"));
 	CHECK_ERRNO(access(inside(tmpfs, "more"), F_OK), ENOENT);
 	CHECK(!stat(tmpfs, &st) && (st.st_mode & 07777) == 0751);
@@ -106,7 +107,8 @@ static bool has_mount(const char *path, const char *option)
 	for (char *line = strtok_r(text, "\n", &at); line; line = strtok_r(NULL, "\n", &at)) {
 		char where[PATH_MAX];
 
-		if (sscanf(line, "%*s %*s %*s %*s %4095s", where) == 1 && !strcmp(where, path) && strstr(line, option))
+		if (sscanf(line, "%*s %*s %*s %*s %4095s", where) == 1 && !strcmp(where, path) &&
+		    strstr(line, option))
 			return true;
 	}
 	return false;
@@ -137,7 +139,8 @@ int main(void)
 
 	live_wait(sabotage);
 
-	CHECK(!uname(&uts) && !strcmp(uts.nodename, "changed-inside") && !strcmp(uts.domainname, "verst.test"));
+	CHECK(!uname(&uts) && !strcmp(uts.nodename, "changed-inside") &&
+	      !strcmp(uts.domainname, "verst.test"));
 	check_tmpfs();
 	CHECK(has_mount(tmpfs, "nosuid,nodev") && has_mount(tmpfs, "size=1024k"));
 	CHECK(has_mount(bound, "tmpfs"));

@@ -45,7 +45,8 @@ static void full_writer(void)
 	close(data[1]);
 	live_fill(content, sizeof(content), 5);
 	live_child_ready();
-	/* More than the pipe takes: it waits in the middle of a write. Whatever stops it (SIGSTOP too) makes that short. */
+	/* More than the pipe takes: it waits in the middle of a write. Whatever stops it (SIGSTOP too) makes
+	 * that short. */
 	for (size_t at = 0; at < sizeof(content); at += (size_t)n)
 		if ((n = write(full[1], content + at, sizeof(content) - at)) <= 0) {
 			live_fail("write to a full pipe: %zd, %s", n, strerror(errno));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A terminal: pty pair with queued input and output, settings, window size, a session that has it as its controlling
- * terminal, foreground and background group, packet mode, a pair whose far end is closed.
+ * A terminal: pty pair with queued input and output, settings, window size, a session that has it as its
+ * controlling terminal, foreground and background group, packet mode, a pair whose far end is closed.
  */
 #include <sys/ioctl.h>
 #include <termios.h>
@@ -13,7 +13,7 @@ static pid_t leader;
 static volatile struct {
 	pid_t foreground;
 	int interrupted;
-} *shared;
+} * shared;
 
 static void open_pair(int *ret_master, int *ret_slave)
 {
@@ -108,7 +108,8 @@ static void check_terminal(void)
 	struct winsize size;
 	struct termios t;
 
-	CHECK(!ioctl(slave, TIOCGWINSZ, &size) && size.ws_row == 33 && size.ws_col == 111 && size.ws_xpixel == 7);
+	CHECK(!ioctl(slave, TIOCGWINSZ, &size) && size.ws_row == 33 && size.ws_col == 111 &&
+	      size.ws_xpixel == 7);
 	CHECK(!tcgetattr(slave, &t) && !(t.c_lflag & ECHO) && (t.c_lflag & ICANON));
 	CHECK(t.c_cc[VINTR] == 'Q' && t.c_cc[VERASE] == '#' && cfgetospeed(&t) == B38400);
 	CHECK(!tcgetattr(raw_slave, &t) && !(t.c_lflag & (ICANON | ECHO | ISIG)));

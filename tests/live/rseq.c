@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The restartable-sequences area that libc registered is still registered: the kernel keeps writing the CPU into it. */
+/* The restartable-sequences area that libc registered is still registered: the kernel keeps writing the CPU
+ * into it. */
 #include <sched.h>
 #include <sys/rseq.h>
 

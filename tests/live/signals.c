@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Signal handlers with flags and masks, ignored signals, blocked ones that are pending for the process and for a thread. */
+/* Signal handlers with flags and masks, ignored signals, blocked ones that are pending for the process and
+ * for a thread. */
 #include <pthread.h>
 
 #include "tests/live/live.h"
@@ -33,7 +34,8 @@ static void make_handlers(void)
 	stack_t altstack = {.ss_sp = alternate, .ss_size = sizeof(alternate)};
 
 	DO(sigaltstack(&altstack, NULL));
-	set_up[0] = (struct sigaction){.sa_sigaction = handler, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
+	set_up[0] =
+		(struct sigaction){.sa_sigaction = handler, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
 	sigaddset(&set_up[0].sa_mask, SIGHUP);
 	sigaddset(&set_up[0].sa_mask, SIGRTMAX);
 	set_up[1] = (struct sigaction){.sa_handler = plain_handler, .sa_flags = SA_NODEFER | SA_RESETHAND};
@@ -49,7 +51,8 @@ static void make_handlers(void)
 
 static bool same_action(int sig, const struct sigaction *should)
 {
-	const int flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART | SA_NODEFER | (int)SA_RESETHAND | SA_NOCLDSTOP | SA_NOCLDWAIT;
+	const int flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART | SA_NODEFER | (int)SA_RESETHAND |
+			  SA_NOCLDSTOP | SA_NOCLDWAIT;
 	struct sigaction is;
 
 	DO(sigaction(sig, NULL, &is));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * System calls that wait while the dump happens: each goes on to its proper end, in its proper time, and says so with
- * its proper result. EINTR is no proper result here, except where signal(7) allows it after a stop.
+ * System calls that wait while the dump happens: each goes on to its proper end, in its proper time, and says
+ * so with its proper result. EINTR is no proper result here, except where signal(7) allows it after a stop.
  */
 #include <pthread.h>
 #include <sys/epoll.h>
@@ -98,10 +98,10 @@ static int in_wait(void)
 }
 
 static struct sleeper sleepers[] = {
-	{"nanosleep", in_nanosleep, false},   {"clock_nanosleep", in_clock_nanosleep, false},
-	{"poll", in_poll, false},	      {"select", in_select, false},
-	{"epoll_wait", in_epoll, true},	      {"sigtimedwait", in_sigtimedwait, true},
-	{"read", in_read, false},	      {"recv", in_recv, false},
+	{"nanosleep", in_nanosleep, false}, {"clock_nanosleep", in_clock_nanosleep, false},
+	{"poll", in_poll, false},	    {"select", in_select, false},
+	{"epoll_wait", in_epoll, true},	    {"sigtimedwait", in_sigtimedwait, true},
+	{"read", in_read, false},	    {"recv", in_recv, false},
 	{"waitpid", in_wait, false},
 };
 #define NR_TIMED 6

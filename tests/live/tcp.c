@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* TCP inside of the VE: connections with both queues filled, half-closed ones, options, listeners. IPv4 and IPv6. */
+/* TCP inside of the VE: connections with both queues filled, half-closed ones, options, listeners. IPv4 and
+ * IPv6. */
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
 #include <sys/ioctl.h>
@@ -15,7 +16,8 @@ static pid_t pid;
 
 static int listen_on(int family, int backlog)
 {
-	struct sockaddr_in6 addr = {.sin6_family = (sa_family_t)family}; /* port 0, and any address, in both families */
+	struct sockaddr_in6 addr = {
+		.sin6_family = (sa_family_t)family}; /* port 0, and any address, in both families */
 	int fd = DO(socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0));
 
 	DO(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int)));
@@ -49,7 +51,8 @@ static void fill(void)
 	ssize_t n;
 
 	live_fill(content, BIG, 8);
-	while (full_bytes < BIG && (n = send(full[0], content + full_bytes, BIG - full_bytes, MSG_DONTWAIT)) > 0)
+	while (full_bytes < BIG &&
+	       (n = send(full[0], content + full_bytes, BIG - full_bytes, MSG_DONTWAIT)) > 0)
 		full_bytes += (size_t)n;
 	free(content);
 }
@@ -93,7 +96,9 @@ static int sabotage(int nr)
 	case 6:
 		return send(half[0], "x", 1, MSG_NOSIGNAL) >= 0 || dup2(plain[0], half[1]) < 0;
 	case 7: /* the connection is reset */
-		return setsockopt(six[0], SOL_SOCKET, SO_LINGER, &(struct linger){1, 0}, sizeof(struct linger)) || close(six[0]);
+		return setsockopt(six[0], SOL_SOCKET, SO_LINGER, &(struct linger){1, 0},
+				  sizeof(struct linger)) ||
+		       close(six[0]);
 	case 8:
 		return dup2(plain[0], closed_peer) < 0;
 	}
@@ -114,7 +119,8 @@ static void check_options(void)
 	CHECK_EQ(option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), 45678);
 	CHECK_EQ(option(fd, IPPROTO_IP, IP_TOS), 0x10);
 	CHECK_EQ(option(fd, SOL_SOCKET, SO_PRIORITY), 4);
-	CHECK(!getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &len) && linger.l_onoff == 1 && linger.l_linger == 9);
+	CHECK(!getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &len) && linger.l_onoff == 1 &&
+	      linger.l_linger == 9);
 	CHECK_EQ(option(listener, SOL_SOCKET, SO_REUSEADDR), 1);
 	CHECK_EQ(option(listener6, IPPROTO_IPV6, IPV6_V6ONLY), 1);
 	CHECK_EQ(option(plain[1], IPPROTO_TCP, TCP_NODELAY), 0);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Many threads: ids, thread-local data, masks, alternate stacks, names, thread keys, exit values, clear_child_tid. */
+/* Many threads: ids, thread-local data, masks, alternate stacks, names, thread keys, exit values,
+ * clear_child_tid. */
 #include <pthread.h>
 #include <sys/prctl.h>
 
@@ -51,7 +52,8 @@ static void check_state(struct one *one)
 	for (int sig = 1; sig < 64; sig++)
 		CHECK_EQ(sigismember(&set, sig) > 0, sig == SIGRTMIN + one->nr % 20 || sig == SIGUSR2);
 	DO(sigaltstack(NULL, &altstack));
-	CHECK(altstack.ss_sp == one->stack && altstack.ss_size == sizeof(one->stack) && altstack.ss_flags == 0);
+	CHECK(altstack.ss_sp == one->stack && altstack.ss_size == sizeof(one->stack) &&
+	      altstack.ss_flags == 0);
 	DO(prctl(PR_GET_NAME, name));
 	snprintf(expected, sizeof(expected), "thread %d", one->nr);
 	CHECK(!strcmp(name, expected));

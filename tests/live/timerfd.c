@@ -56,12 +56,14 @@ static int sabotage(int nr)
 
 static void check_left(void)
 {
-	int64_t interval_ns = -1, gone_ns = live_now_ns(CLOCK_MONOTONIC) - armed_at_ns, left = left_ns(armed, &interval_ns);
+	int64_t interval_ns = -1, gone_ns = live_now_ns(CLOCK_MONOTONIC) - armed_at_ns,
+		left = left_ns(armed, &interval_ns);
 
 	CHECK_RANGE(left, 600000000000 - gone_ns - SLACK_NS, 600000000000 - gone_ns + SLACK_NS);
 	CHECK_EQ(interval_ns, 2000000000);
 	left = left_ns(absolute, &interval_ns);
-	CHECK_RANGE(left / 1000000000 + live_now_ns(CLOCK_REALTIME) / 1000000000, absolute_at_s - 5, absolute_at_s + 5);
+	CHECK_RANGE(left / 1000000000 + live_now_ns(CLOCK_REALTIME) / 1000000000, absolute_at_s - 5,
+		    absolute_at_s + 5);
 	CHECK_EQ(left_ns(idle, &interval_ns), 0);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Interval timers and POSIX timers: what is left of them, intervals, ids, the signal with its value, overruns. */
+/* Interval timers and POSIX timers: what is left of them, intervals, ids, the signal with its value,
+ * overruns. */
 #include <sys/time.h>
 
 #include "tests/live/live.h"
@@ -15,7 +16,8 @@ static int64_t armed_at_ns;
 
 static kernel_timer create(clockid_t clock, int sig, int value)
 {
-	struct sigevent event = {.sigev_notify = sig ? SIGEV_SIGNAL : SIGEV_NONE, .sigev_signo = sig,
+	struct sigevent event = {.sigev_notify = sig ? SIGEV_SIGNAL : SIGEV_NONE,
+				 .sigev_signo = sig,
 				 .sigev_value.sival_int = value};
 	kernel_timer id;
 
@@ -76,8 +78,8 @@ static void check_itimers(void)
 	int64_t gone_us = (live_now_ns(CLOCK_MONOTONIC) - armed_at_ns) / 1000;
 
 	CHECK_EQ(getitimer(ITIMER_REAL, &timer), 0);
-	CHECK_RANGE(timer.it_value.tv_sec * 1000000ll + timer.it_value.tv_usec, 900000000 - gone_us - SLACK_NS / 1000,
-		    900000000 - gone_us + SLACK_NS / 1000);
+	CHECK_RANGE(timer.it_value.tv_sec * 1000000ll + timer.it_value.tv_usec,
+		    900000000 - gone_us - SLACK_NS / 1000, 900000000 - gone_us + SLACK_NS / 1000);
 	CHECK_EQ(timer.it_interval.tv_sec * 1000000ll + timer.it_interval.tv_usec, 7000123);
 	CHECK_EQ(getitimer(ITIMER_VIRTUAL, &timer), 0);
 	CHECK_RANGE(timer.it_value.tv_sec, 595, 600);
@@ -131,7 +133,8 @@ int main(void)
 	check_posix_timers();
 	DO(sigprocmask(SIG_UNBLOCK, &set, NULL));
 	CHECK_EQ(fired_value, 4444);
-	/* how many it missed while its signal was pending the kernel tells nobody before delivery: what a dump can't carry */
+	/* how many it missed while its signal was pending the kernel tells nobody before delivery: what a
+	 * dump can't carry */
 	CHECK_RANGE(fired_overrun, 0, 1 << 30);
 	fired_value = 0;
 	poll(NULL, 0, 60);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The process tree: pids, parents, process groups, sessions, an orphan, a daemon, and zombies with their statuses.
+ * The process tree: pids, parents, process groups, sessions, an orphan, a daemon, and zombies with their
+ * statuses.
  */
 #include "tests/live/live.h"
 
@@ -170,7 +171,8 @@ int main(void)
 		if (i != GRANDCHILD)
 			start(i);
 	}
-	CHECK_EQ(waitpid(children[DAEMON], &status, 0), children[DAEMON]); /* the daemon's short-lived parent */
+	CHECK_EQ(waitpid(children[DAEMON], &status, 0),
+		 children[DAEMON]); /* the daemon's short-lived parent */
 	exited = make_zombie(7, 0);
 	killed = make_zombie(0, SIGKILL);
 	terminated = make_zombie(0, SIGTERM);

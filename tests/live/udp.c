@@ -33,7 +33,8 @@ static int sabotage(int nr)
 	case 4:
 		return close(six[1]) || dup2(quiet, six[1]) < 0;
 	case 5:
-		return sendto(sender, "x", 1, 0, (struct sockaddr *)&receiver_addr, sizeof(receiver_addr)) != 1;
+		return sendto(sender, "x", 1, 0, (struct sockaddr *)&receiver_addr, sizeof(receiver_addr)) !=
+		       1;
 	case 6:
 		return dup2(DO(socket(AF_INET, SOCK_DGRAM, 0)), sender) < 0;
 	}
@@ -61,11 +62,13 @@ static void check_queue(void)
 	char buf[64];
 
 	for (size_t i = 0; i < 3; i++) {
-		ssize_t n = recvfrom(receiver, buf, sizeof(buf), MSG_DONTWAIT, (struct sockaddr *)&from, &len);
+		ssize_t n =
+			recvfrom(receiver, buf, sizeof(buf), MSG_DONTWAIT, (struct sockaddr *)&from, &len);
 
 		CHECK_EQ(n, strlen(texts[i]));
 		CHECK(n >= 0 && !memcmp(buf, texts[i], strlen(texts[i])));
-		CHECK(from.sin_port == sender_addr.sin_port && from.sin_addr.s_addr == sender_addr.sin_addr.s_addr);
+		CHECK(from.sin_port == sender_addr.sin_port &&
+		      from.sin_addr.s_addr == sender_addr.sin_addr.s_addr);
 	}
 	CHECK_ERRNO(recv(receiver, buf, sizeof(buf), MSG_DONTWAIT), EAGAIN);
 }
@@ -83,7 +86,8 @@ int main(void)
 	DO(setsockopt(receiver, SOL_SOCKET, SO_RCVBUF, &(int){50000}, sizeof(int)));
 	DO(sendto(sender, "one", 3, 0, (struct sockaddr *)&receiver_addr, sizeof(receiver_addr)));
 	DO(sendto(sender, "", 0, 0, (struct sockaddr *)&receiver_addr, sizeof(receiver_addr)));
-	DO(sendto(sender, "three three three", 17, 0, (struct sockaddr *)&receiver_addr, sizeof(receiver_addr)));
+	DO(sendto(sender, "three three three", 17, 0, (struct sockaddr *)&receiver_addr,
+		  sizeof(receiver_addr)));
 	connected = DO(socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0));
 	DO(connect(connected, (struct sockaddr *)&receiver_addr, sizeof(receiver_addr)));
 	quiet = DO(socket(AF_INET, SOCK_DGRAM, 0)); /* neither bound nor connected */
@@ -92,14 +96,16 @@ int main(void)
 	live_wait(sabotage);
 
 	check_queue();
-	CHECK(!getpeername(connected, (struct sockaddr *)&addr, &len) && addr.sin_port == receiver_addr.sin_port);
+	CHECK(!getpeername(connected, (struct sockaddr *)&addr, &len) &&
+	      addr.sin_port == receiver_addr.sin_port);
 	CHECK_EQ(fcntl(connected, F_GETFL) & O_NONBLOCK, O_NONBLOCK);
 	CHECK(send(connected, "more", 4, 0) == 4 && recv(receiver, buf, sizeof(buf), 0) == 4);
 	len = sizeof(value);
 	CHECK(!getsockopt(receiver, SOL_SOCKET, SO_BROADCAST, &value, &len) && value == 1);
 	CHECK(!getsockopt(receiver, SOL_SOCKET, SO_RCVBUF, &value, &len) && value == 100000);
 	CHECK(sendto(receiver, "back", 4, 0, (struct sockaddr *)&sender_addr, sizeof(sender_addr)) == 4);
-	CHECK(poll(&(struct pollfd){.fd = sender, .events = POLLIN}, 1, 500) == 1 && recv(sender, buf, sizeof(buf), 0) == 4);
+	CHECK(poll(&(struct pollfd){.fd = sender, .events = POLLIN}, 1, 500) == 1 &&
+	      recv(sender, buf, sizeof(buf), 0) == 4);
 	CHECK(recv(six[0], buf, sizeof(buf), MSG_DONTWAIT) == 11 && !memcmp(buf, "sixth sense", 11));
 	CHECK(send(six[1], "again", 5, 0) == 5);
 	CHECK(poll(&(struct pollfd){.fd = six[0], .events = POLLIN}, 1, 500) == 1);

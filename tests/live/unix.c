@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Unix sockets: pairs of every type with queued data and its boundaries, half-closed ones, options, a partner that is gone. */
+/* Unix sockets: pairs of every type with queued data and its boundaries, half-closed ones, options, a partner
+ * that is gone. */
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -36,7 +37,8 @@ static int sabotage(int nr)
 	case 9:
 		return fcntl(seq[0], F_SETFL, 0);
 	case 10:
-		return setsockopt(stream[0], SOL_SOCKET, SO_RCVTIMEO, &(struct timeval){0}, sizeof(struct timeval));
+		return setsockopt(stream[0], SOL_SOCKET, SO_RCVTIMEO, &(struct timeval){0},
+				  sizeof(struct timeval));
 	}
 	return -1;
 }
@@ -90,7 +92,8 @@ static void child(void)
 	char buf[32];
 
 	live_child_ready();
-	CHECK(recv(across, buf, sizeof(buf), 0) == 4 && !memcmp(buf, "ping", 4)); /* waits here during the dump */
+	CHECK(recv(across, buf, sizeof(buf), 0) == 4 &&
+	      !memcmp(buf, "ping", 4)); /* waits here during the dump */
 	CHECK_EQ(send(across, "pong", 4, 0), 4);
 	live_child_end();
 }

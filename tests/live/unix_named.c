@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Unix sockets with addresses: listeners in the file system and abstract, bound datagram sockets, peers and their credentials. */
+/* Unix sockets with addresses: listeners in the file system and abstract, bound datagram sockets, peers and
+ * their credentials. */
 #include <stddef.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -19,7 +20,8 @@ static socklen_t address(struct sockaddr_un *ret, const char *suffix, bool is_ab
 		return sizeof(*ret);
 	}
 	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 +
-			   (size_t)snprintf(ret->sun_path + 1, sizeof(ret->sun_path) - 1, "%s.%s", live_name, suffix));
+			   (size_t)snprintf(ret->sun_path + 1, sizeof(ret->sun_path) - 1, "%s.%s", live_name,
+					    suffix));
 }
 
 static socklen_t abstract_len;
@@ -87,7 +89,8 @@ static void check_listeners(void)
 	close(client);
 	client = DO(socket(AF_UNIX, SOCK_SEQPACKET, 0));
 	CHECK_EQ(connect(client, (struct sockaddr *)&abstract_addr, abstract_len), 0);
-	CHECK(poll(&(struct pollfd){.fd = abstract, .events = POLLIN}, 1, 0) == 1 && accept(abstract, NULL, NULL) >= 0);
+	CHECK(poll(&(struct pollfd){.fd = abstract, .events = POLLIN}, 1, 0) == 1 &&
+	      accept(abstract, NULL, NULL) >= 0);
 }
 
 static void check_connected(void)
@@ -99,12 +102,15 @@ static void check_connected(void)
 
 	CHECK(recv(accepted, buf, sizeof(buf), 0) == 6 && !memcmp(buf, "queued", 6));
 	CHECK(send(connected, "more", 4, MSG_NOSIGNAL) == 4 && recv(accepted, buf, sizeof(buf), 0) == 4);
-	CHECK(!getpeername(connected, (struct sockaddr *)&addr, &len) && !strcmp(addr.sun_path, path_addr.sun_path));
+	CHECK(!getpeername(connected, (struct sockaddr *)&addr, &len) &&
+	      !strcmp(addr.sun_path, path_addr.sun_path));
 	memset(&addr, 0, sizeof(addr));
 	len = sizeof(addr);
-	CHECK(!getsockname(accepted, (struct sockaddr *)&addr, &len) && !strcmp(addr.sun_path, path_addr.sun_path));
+	CHECK(!getsockname(accepted, (struct sockaddr *)&addr, &len) &&
+	      !strcmp(addr.sun_path, path_addr.sun_path));
 	len = sizeof(cred);
-	CHECK(!getsockopt(accepted, SOL_SOCKET, SO_PEERCRED, &cred, &len) && cred.uid == 0 && cred.pid == getpid());
+	CHECK(!getsockopt(accepted, SOL_SOCKET, SO_PEERCRED, &cred, &len) && cred.uid == 0 &&
+	      cred.pid == getpid());
 }
 
 static void check_datagrams(void)
@@ -114,10 +120,12 @@ static void check_datagrams(void)
 	char buf[32];
 
 	CHECK(!getsockname(sender, (struct sockaddr *)&own, &own_len) && own_len == sizeof(sa_family_t) + 6);
-	CHECK(recvfrom(receiver, buf, sizeof(buf), MSG_DONTWAIT, (struct sockaddr *)&from, &len) == 3 && !memcmp(buf, "one", 3));
+	CHECK(recvfrom(receiver, buf, sizeof(buf), MSG_DONTWAIT, (struct sockaddr *)&from, &len) == 3 &&
+	      !memcmp(buf, "one", 3));
 	CHECK(len == own_len && !memcmp(&from, &own, len)); /* who sent it is still known */
 	CHECK(recv(receiver, buf, sizeof(buf), MSG_DONTWAIT) == 7 && !memcmp(buf, "two two", 7));
-	CHECK(send(sender, "new", 3, MSG_NOSIGNAL) == 3 && recv(receiver, buf, sizeof(buf), MSG_DONTWAIT) == 3);
+	CHECK(send(sender, "new", 3, MSG_NOSIGNAL) == 3 &&
+	      recv(receiver, buf, sizeof(buf), MSG_DONTWAIT) == 3);
 }
 
 int main(void)

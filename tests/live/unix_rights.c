@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Descriptors under way in a unix socket's queue: a file with its position, a pipe with data, at their places in the stream. */
+/* Descriptors under way in a unix socket's queue: a file with its position, a pipe with data, at their places
+ * in the stream. */
 #include <sys/socket.h>
 
 #include "tests/live/live.h"
@@ -15,7 +16,10 @@ static void send_fds(int socket, const char *text, const int *fds, size_t nr)
 {
 	union control control = {.header = {CMSG_LEN(nr * sizeof(int)), SOL_SOCKET, SCM_RIGHTS}};
 	struct iovec iov = {(void *)text, strlen(text)};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = CMSG_SPACE(nr * sizeof(int))};
+	struct msghdr msg = {.msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = &control,
+			     .msg_controllen = CMSG_SPACE(nr * sizeof(int))};
 
 	memcpy(CMSG_DATA(&control.header), fds, nr * sizeof(int));
 	DO(sendmsg(socket, &msg, 0));
@@ -25,7 +29,8 @@ static size_t receive(int socket, char *text, size_t len_bytes, int *ret_fds)
 {
 	union control control;
 	struct iovec iov = {text, len_bytes - 1};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+	struct msghdr msg = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
 	ssize_t n = recvmsg(socket, &msg, MSG_DONTWAIT);
 	size_t nr = 0;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * app_client ADDRESS PORT: has app.py check itself all the time over one connection; none of its counters may go back,
- * and each must have gone on when we end. Prints "ready" when all of them have moved.
+ * app_client ADDRESS PORT: has app.py check itself all the time over one connection; none of its counters may
+ * go back, and each must have gone on when we end. Prints "ready" when all of them have moved.
  */
 #include "tests/real/client.h"
 
@@ -18,7 +18,8 @@ int main(int argc, char **argv)
 		return 2;
 	client_init("app");
 	in.fd = client_connect(argv[1], atoi(argv[2]));
-	for (unsigned long long n = 0; !client_end || !marked_ns || client_now_ns() - marked_ns < 1000000000; n++) {
+	for (unsigned long long n = 0; !client_end || !marked_ns || client_now_ns() - marked_ns < 1000000000;
+	     n++) {
 		unsigned long long now[NR], number;
 		char line[512];
 		int len = snprintf(line, sizeof(line), "CHECK %llu\n", n);
@@ -26,7 +27,8 @@ int main(int argc, char **argv)
 
 		client_send(in.fd, line, (size_t)len);
 		client_line(&in, line, sizeof(line));
-		if (sscanf(line, "OK %llu %llu %llu %llu %llu %llu", &number, &now[0], &now[1], &now[2], &now[3], &now[4]) != 6 ||
+		if (sscanf(line, "OK %llu %llu %llu %llu %llu %llu", &number, &now[0], &now[1], &now[2],
+			   &now[3], &now[4]) != 6 ||
 		    number != n)
 			client_fail("question %llu was answered by: %s", n, line);
 		client_answer();

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the clients of the real-software test have in common: they talk to a service all the time on connections made
- * once, check every answer, and keep the longest time without one. SIGTERM: a last thorough check, a line of JSON, exit
- * 0. Anything wrong: a line on stderr, exit 1.
+ * What the clients of the real-software test have in common: they talk to a service all the time on
+ * connections made once, check every answer, and keep the longest time without one. SIGTERM: a last thorough
+ * check, a line of JSON, exit 0. Anything wrong: a line on stderr, exit 1.
  */
 #ifndef VERST_TESTS_REAL_CLIENT_H
 #define VERST_TESTS_REAL_CLIENT_H

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * http_client ADDRESS PORT CONNECTIONS FILE...: asks for files over keep-alive connections, several requests under way on
- * each, and compares every byte with the local copies FILE (asked for by their base names). Half of the connections read
- * slowly, so that the server always has unsent data. Prints "ready" once every connection got an answer.
+ * http_client ADDRESS PORT CONNECTIONS FILE...: asks for files over keep-alive connections, several requests
+ * under way on each, and compares every byte with the local copies FILE (asked for by their base names). Half
+ * of the connections read slowly, so that the server always has unsent data. Prints "ready" once every
+ * connection got an answer.
  */
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -10,9 +11,9 @@
 
 #include "tests/real/client.h"
 
-#define MAX_FILES 16
+#define MAX_FILES	16
 #define MAX_CONNECTIONS 256
-#define UNDER_WAY 3
+#define UNDER_WAY	3
 
 struct file {
 	const char *name;
@@ -86,7 +87,8 @@ static void take(unsigned i)
 			if (c->head_len >= 4 && !memcmp(c->head + c->head_len - 4, "\r\n\r\n", 4))
 				take_head(i);
 		} else {
-			size_t part = c->in.end - c->in.at < c->body_left ? c->in.end - c->in.at : c->body_left;
+			size_t part =
+				c->in.end - c->in.at < c->body_left ? c->in.end - c->in.at : c->body_left;
 
 			if (memcmp(file_of(i, c->answered)->content + c->body_at, c->in.buf + c->in.at, part))
 				client_fail("connection %u, %s: wrong bytes from %zu on", i,

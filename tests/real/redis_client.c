@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * redis_client ADDRESS PORT KEYS: fills a redis with keys, prints "ready", then writes and reads back all the time. Knows
- * what every key must hold. A second connection waits in BLPOP from the beginning to the end.
+ * redis_client ADDRESS PORT KEYS: fills a redis with keys, prints "ready", then writes and reads back all the
+ * time. Knows what every key must hold. A second connection waits in BLPOP from the beginning to the end.
  */
 #include "tests/real/client.h"
 
@@ -29,9 +29,11 @@ static int value_of(char *ret, size_t len_bytes, unsigned key, unsigned version)
 static size_t put_set(char *to, unsigned key, unsigned version)
 {
 	char name[32], value[96];
-	int name_len = snprintf(name, sizeof(name), "key:%u", key), value_len = value_of(value, sizeof(value), key, version);
+	int name_len = snprintf(name, sizeof(name), "key:%u", key),
+	    value_len = value_of(value, sizeof(value), key, version);
 
-	return (size_t)sprintf(to, "*3\r\n$3\r\nSET\r\n$%d\r\n%s\r\n$%d\r\n%s\r\n", name_len, name, value_len, value);
+	return (size_t)sprintf(to, "*3\r\n$3\r\nSET\r\n$%d\r\n%s\r\n$%d\r\n%s\r\n", name_len, name, value_len,
+			       value);
 }
 
 static size_t put_get(char *to, unsigned key)
@@ -134,7 +136,8 @@ static void check_waiting(void)
 
 int main(int argc, char **argv)
 {
-	static const char wait[] = "*3\r\n$5\r\nBLPOP\r\n$4\r\nlist\r\n$1\r\n0\r\n", size[] = "*1\r\n$6\r\nDBSIZE\r\n";
+	static const char wait[] = "*3\r\n$5\r\nBLPOP\r\n$4\r\nlist\r\n$1\r\n0\r\n",
+			  size[] = "*1\r\n$6\r\nDBSIZE\r\n";
 	static const char flush[] = "*1\r\n$8\r\nFLUSHALL\r\n";
 	char expected[32];
 

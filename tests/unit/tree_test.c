@@ -14,10 +14,10 @@ static struct tree_obj tree_of(struct tree_task *tasks, size_t nr)
 	return t;
 }
 
-#define TREE(...)                                                                                      \
-	({                                                                                             \
-		struct tree_task _tasks[] = {__VA_ARGS__};                                             \
-		tree_of(_tasks, sizeof(_tasks) / sizeof(_tasks[0]));                                   \
+#define TREE(...)                                                                                            \
+	({                                                                                                   \
+		struct tree_task _tasks[] = {__VA_ARGS__};                                                   \
+		tree_of(_tasks, sizeof(_tasks) / sizeof(_tasks[0]));                                         \
 	})
 #define T(pid_, ppid_, sid_) ((struct tree_task){.pid = pid_, .ppid = ppid_, .pgid = sid_, .sid = sid_})
 
