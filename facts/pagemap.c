@@ -45,7 +45,7 @@ int pagemap_scan(int pagemap_fd, uint64_t start, uint64_t end, const struct page
 		.return_mask = q->ret,
 	};
 
-	for (uint64_t at = start; at < end; at = arg.walk_end) {
+	for (uint64_t at = start; at < end;) {
 		int n;
 
 		arg.start = at;
@@ -58,8 +58,15 @@ int pagemap_scan(int pagemap_fd, uint64_t start, uint64_t end, const struct page
 			return err_sys(err, "PAGEMAP_SCAN");
 		for (int i = 0; i < n; i++)
 			add_area(ret, areas[i].start, areas[i].end, areas[i].flags);
-		if (arg.walk_end <= at || (q->max_pages && n))
+		if (n < (int)AREAS_A_CALL || q->max_pages)
 			break;
+		/*
+		 * Room for no more areas is all that ends a scan early. Where it ended is walk_end, but not
+		 * always: it stays behind if the kernel's own buffer of 512 was full once and the rest fitted
+		 * (do_pagemap_scan of fs/proc/task_mmu.c, 6.7 to 6.18). Going back to there would report
+		 * areas out of order, those that were written meanwhile.
+		 */
+		at = MAX(arg.walk_end, areas[n - 1].end);
 	}
 	return 0;
 }

@@ -9,7 +9,9 @@ void ranges_append(struct ranges *r, uint64_t start, uint64_t end)
 
 	if (start >= end)
 		return;
-	if (last && start <= last->end)
+	if (last && start < last->start)
+		ranges_add(r, start, end);
+	else if (last && start <= last->end)
 		last->end = MAX(last->end, end);
 	else
 		vec_push(&r->list, ((struct range){start, end}));

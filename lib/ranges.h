@@ -17,7 +17,7 @@ struct ranges {
 	VEC(struct range) list;
 };
 
-/* Adds a range that begins at or behind the end of the last one, or inside of it. An empty range is fine. */
+/* Adds a range; in no time if it begins inside of the last one or behind. An empty range is fine. */
 void ranges_append(struct ranges *r, uint64_t start, uint64_t end);
 /* Adds or takes out any range. */
 void ranges_add(struct ranges *r, uint64_t start, uint64_t end);

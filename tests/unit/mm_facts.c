@@ -139,3 +139,32 @@ Test(mm_facts, vdso)
 	cr_assert_neq(vdso_digest(), 1, "no symbol was found");
 	cr_assert_eq(vdso_digest(), vdso_digest());
 }
+
+/* More areas than the kernel's own buffer has room for, and more than ours: each once, in order. */
+Test(mm_facts, scan_of_many_areas)
+{
+	static const size_t numbers[] = {511, 512, 513, 700, 1023, 1024, 1025, 1536, 1537, 2500};
+
+	for (size_t k = 0; k < ARRAY_LEN(numbers); k++) {
+		size_t nr = numbers[k], bytes = nr * 2 * 4096;
+		char *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		_fd_ int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+		struct pagemap_query q = {.any_of = PAGE_PRESENT, .ret = PAGE_PRESENT};
+		page_areas areas = {0};
+		struct err err;
+
+		cr_assert(at != MAP_FAILED);
+		cr_assert_eq(madvise(at, bytes, MADV_NOHUGEPAGE), 0);
+		for (size_t i = 0; i < nr; i++)
+			at[i * 2 * 4096] = 1;
+		cr_assert_eq(pagemap_scan(fd, (uintptr_t)at, (uintptr_t)at + bytes, &q, &areas, &err), 0,
+			     "%s", err.msg);
+		cr_assert_eq(areas.nr, nr, "%zu areas instead of %zu", areas.nr, nr);
+		for (size_t i = 0; i < nr; i++) {
+			cr_assert_eq(areas.at[i].start, (uintptr_t)at + i * 2 * 4096, "%zu of %zu", i, nr);
+			cr_assert_eq(areas.at[i].end, areas.at[i].start + 4096);
+		}
+		vec_free(&areas);
+		munmap(at, bytes);
+	}
+}

@@ -134,3 +134,18 @@ Test(aspace, another_offset_is_another_mapping)
 	vec_free(&b.vmas);
 	aspace_free(&as);
 }
+
+Test(mm_ranges, append_out_of_order)
+{
+	struct ranges r = {0};
+
+	ranges_append(&r, 10, 20);
+	ranges_append(&r, 40, 50);
+	ranges_append(&r, 15, 30); /* loses nothing */
+	ranges_append(&r, 1, 2);
+	cr_assert_eq(r.list.nr, 3);
+	cr_assert(r.list.at[0].start == 1 && r.list.at[0].end == 2);
+	cr_assert(r.list.at[1].start == 10 && r.list.at[1].end == 30);
+	cr_assert(r.list.at[2].start == 40 && r.list.at[2].end == 50);
+	ranges_free(&r);
+}
