@@ -397,6 +397,9 @@ static int collect_outside(struct cpt *c, const struct cpt_task *t, struct task_
 		return -1;
 	ret->oom_score_adj = (int32_t)oom;
 	ret->exit_signal = stat.exit_signal;
+	/* of a stopped group the code that waits for its parent, 0 once it was told (fs/proc/array.c,
+	 * do_task_stat) */
+	ret->stop_seen = ret->state == TASK_STOPPED && !stat.exit_code;
 	if (read_number(t, "loginuid", 10, &ret->loginuid, err))
 		ret->loginuid = UINT32_MAX; /* a kernel without audit */
 	ret->cgroup = mem_strdup("/");

@@ -8,8 +8,10 @@
 #include <fcntl.h>
 #include <linux/kcmp.h>
 #include <linux/userfaultfd.h>
+#include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 
 #include "cpt/mm.h"
 
@@ -313,6 +315,19 @@ static int scan_group(struct cpt_space *s, uint64_t start, uint64_t end, bool fi
 	return pagemap_scan(s->pagemap_fd, start, end, &q, scan->areas, err);
 }
 
+/*
+ * mremap of kernels before 6.14 took the protection bits of pages along into a mapping that is not registered
+ * (mm/mremap.c), where they would pass for clean once it is.
+ */
+static bool mremap_keeps_marks(void)
+{
+	unsigned major = 0, minor = 0;
+	struct utsname uts;
+
+	uname(&uts);
+	return sscanf(uts.release, "%u.%u", &major, &minor) != 2 || major < 6 || (major == 6 && minor < 14);
+}
+
 int cpt_track_cover(struct cpt_space *s, struct err *err)
 {
 	page_areas bare = {0};
@@ -321,11 +336,9 @@ int cpt_track_cover(struct cpt_space *s, struct err *err)
 				  .ret = PAGE_PRESENT},
 			    .areas = &bare,
 			    .can_scan = true};
-	int ret = each_group(s, scan_group, &scan, err);
+	int ret = mremap_keeps_marks() ? each_group(s, scan_group, &scan, err) : 0;
 
 	register_all(s);
-	/* mremap of kernels before 6.14 took the protection bits of pages along, which would then pass for
-	 * clean */
 	vec_each(a, &bare) {
 		struct uffdio_writeprotect wp = {.range = {a->start, a->end - a->start}};
 

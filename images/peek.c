@@ -14,10 +14,10 @@ struct place {
  * ahead. */
 static bool find_last(const struct img_reader *r, uint16_t type, struct place *ret)
 {
-	off_t at = lseek(r->fd, 0, SEEK_CUR);
+	off_t at = r->start + (off_t)r->totals.bytes;
 	bool found = false;
 
-	if (at < 0)
+	if (r->start < 0)
 		return false;
 	for (uint64_t number = r->totals.records;; number++) {
 		uint8_t header[IMG_RECORD_BYTES];
@@ -45,14 +45,20 @@ static bool find_last(const struct img_reader *r, uint16_t type, struct place *r
 static bool read_at(struct img_reader *r, const struct place *p, uint8_t *record)
 {
 	size_t len = IMG_RECORD_BYTES + p->len_bytes;
-	uint64_t sum;
+	XXH3_state_t *state;
+	uint64_t sum, found;
 
 	if (pread(r->fd, record, len, p->at) != (ssize_t)len)
 		return false;
 	memcpy(&sum, record + 8, sizeof(sum));
-	img_sum_begin(r->sum, p->number, record);
-	img_sum_more(r->sum, record + IMG_RECORD_BYTES, p->len_bytes);
-	return img_sum_end(r->sum) == le64toh(sum);
+	state = XXH3_createState();
+	if (!state)
+		abort(); /* as lib/mem.h */
+	img_sum_begin(state, p->number, record);
+	img_sum_more(state, record + IMG_RECORD_BYTES, p->len_bytes);
+	found = img_sum_end(state);
+	XXH3_freeState(state);
+	return found == le64toh(sum);
 }
 
 bool img_peek_ve(struct img_reader *r, struct ve_obj *ret)

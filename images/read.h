@@ -6,34 +6,32 @@
 #include "images/codec.h"
 #include "images/format.h"
 #include "images/images.h"
+#include "images/in.h"
 #include "images/sum.h"
 #include "images/write.h"
 
 struct img_reader {
-	int fd; /* borrowed */
 	struct img_header header;
-	XXH3_state_t *sum, *digest;
+	int fd;	     /* borrowed; read by `in` */
+	off_t start; /* where the image begins in it; -1: it cannot be positioned */
+	struct img_in *in;
+	XXH3_state_t *digest;
 	struct img_arena arena;
 	struct img_totals totals;
 	bool ended;
 
-	/* the record at hand */
-	uint16_t type, flags;
-	uint64_t offset;
-	struct buf body;   /* of PAGES: up to the data */
-	uint8_t *data;	   /* page aligned, a whole batch */
-	uint8_t *packed;   /* lz4: as it came */
-	size_t data_bytes; /* in the stream */
+	struct img_in_record *at; /* the record at hand */
 	VEC(struct pages_run) runs;
 };
 
-/* The next len_bytes of the body, added to its checksum; ERR_IMAGE if the stream ends before. */
-int img_read_bytes(struct img_reader *r, void *p, size_t len_bytes, struct err *err);
-/* The same, at the end of r->body. */
-int img_read_body(struct img_reader *r, size_t len_bytes, struct err *err);
+/* What a PAGES record begins with. */
+struct img_batch {
+	uint32_t target, id, nr_runs, coding, data_offset, data_bytes;
+};
 
-/* Body of a PAGES record of len_bytes: into body and data. */
-int img_read_pages_body(struct img_reader *r, uint32_t len_bytes, struct err *err);
+/* Of a record of len_bytes, its lengths found right. body: its first IMG_PAGES_BYTES or more. */
+int img_batch_parse(const struct buf *body, uint32_t page_bytes, uint32_t len_bytes, struct img_batch *ret,
+		    struct err *err);
 /* Checks and unpacks what was read. */
 int img_read_pages(struct img_reader *r, struct img_pages *ret, struct err *err);
 /* Decodes the body and puts the object into m. */

@@ -82,7 +82,7 @@ int img_read_object(struct img_reader *r, const struct img_codec *codec, struct 
 	any_vec *vec = (any_vec *)((uint8_t *)m + codec->member_offset);
 	_free_ void *obj = mem_alloc(codec->obj_bytes);
 
-	if (img_decode(codec, r->body.at, r->body.len_bytes, &r->arena, obj, err) ||
+	if (img_decode(codec, r->at->body.at, r->at->body.len_bytes, &r->arena, obj, err) ||
 	    place(codec, vec, obj, ret_index, err)) {
 		codec->free(obj);
 		return -1;

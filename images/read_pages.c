@@ -4,13 +4,10 @@
 
 #include "images/read.h"
 
-struct batch {
-	uint32_t target, id, nr_runs, coding, data_offset, data_bytes;
-};
-
-static int parse_batch(struct img_reader *r, uint32_t len_bytes, struct batch *ret, struct err *err)
+int img_batch_parse(const struct buf *body, uint32_t page_bytes, uint32_t len_bytes, struct img_batch *ret,
+		    struct err *err)
 {
-	struct cur c = cur_of(r->body.at, IMG_PAGES_BYTES);
+	struct cur c = cur_of(body->at, IMG_PAGES_BYTES);
 	size_t index_bytes;
 
 	ret->target = cur_u32(&c);
@@ -21,24 +18,11 @@ static int parse_batch(struct img_reader *r, uint32_t len_bytes, struct batch *r
 	ret->data_bytes = cur_u32(&c);
 	index_bytes = IMG_PAGES_BYTES + (size_t)MIN(ret->nr_runs, IMG_MAX_RUNS) * IMG_RUN_BYTES;
 	if (cur_u64(&c) || ret->nr_runs > IMG_MAX_RUNS || ret->data_offset < index_bytes ||
-	    ret->data_offset - index_bytes >= r->header.page_bytes || ret->data_offset > len_bytes ||
+	    ret->data_offset - index_bytes >= page_bytes || ret->data_offset > len_bytes ||
 	    ret->data_bytes != len_bytes - ret->data_offset ||
-	    ret->data_bytes > (size_t)IMG_BATCH_PAGES * r->header.page_bytes)
+	    ret->data_bytes > (size_t)IMG_BATCH_PAGES * page_bytes)
 		return err_set(err, ERR_IMAGE, "lengths do not fit together: damaged");
 	return 0;
-}
-
-int img_read_pages_body(struct img_reader *r, uint32_t len_bytes, struct err *err)
-{
-	struct batch b;
-
-	if (len_bytes < IMG_PAGES_BYTES)
-		return err_set(err, ERR_IMAGE, "impossible length: damaged");
-	if (img_read_body(r, IMG_PAGES_BYTES, err) || parse_batch(r, len_bytes, &b, err) ||
-	    img_read_body(r, b.data_offset - IMG_PAGES_BYTES, err))
-		return -1;
-	r->data_bytes = b.data_bytes;
-	return img_read_bytes(r, b.coding == IMG_RAW ? r->data : r->packed, r->data_bytes, err);
 }
 
 /* One run; *end is where the one before ended. */
@@ -70,7 +54,7 @@ static int read_run(struct img_reader *r, struct cur *c, uint64_t *end, uint64_t
 	return 0;
 }
 
-static int unpack(struct img_reader *r, const struct batch *b, size_t raw_bytes, struct err *err)
+static int unpack(struct img_reader *r, const struct img_batch *b, size_t raw_bytes, struct err *err)
 {
 	int n;
 
@@ -80,7 +64,7 @@ static int unpack(struct img_reader *r, const struct batch *b, size_t raw_bytes,
 			       ? 0
 			       : err_set(err, ERR_IMAGE, "pages and their bytes do not match");
 	case IMG_LZ4:
-		n = LZ4_decompress_safe((const char *)r->packed, (char *)r->data, (int)b->data_bytes,
+		n = LZ4_decompress_safe((const char *)r->at->packed, (char *)r->at->data, (int)b->data_bytes,
 					(int)raw_bytes);
 		if (n < 0 || (size_t)n != raw_bytes)
 			return err_set(err, ERR_IMAGE, "compressed pages do not unpack");
@@ -92,12 +76,12 @@ static int unpack(struct img_reader *r, const struct batch *b, size_t raw_bytes,
 
 int img_read_pages(struct img_reader *r, struct img_pages *ret, struct err *err)
 {
-	struct cur c = cur_of(r->body.at, r->body.len_bytes);
+	struct cur c = cur_of(r->at->body.at, r->at->body.len_bytes);
 	uint64_t end = 0, nr_data = 0;
 	const uint8_t *pad;
-	struct batch b;
+	struct img_batch b;
 
-	if (parse_batch(r, (uint32_t)(r->body.len_bytes + r->data_bytes), &b, err))
+	if (img_batch_parse(&r->at->body, r->header.page_bytes, r->at->len_bytes, &b, err))
 		return -1;
 	if (b.target < PAGES_MM || b.target > PAGES_GHOST || !b.id)
 		return err_set(err, ERR_IMAGE, "unknown target %u, id %u", b.target, b.id);
@@ -117,6 +101,6 @@ int img_read_pages(struct img_reader *r, struct img_pages *ret, struct err *err)
 	}
 	if (unpack(r, &b, nr_data * r->header.page_bytes, err))
 		return -1;
-	*ret = (struct img_pages){b.target, b.id, r->runs.at, r->runs.nr, r->data};
+	*ret = (struct img_pages){b.target, b.id, r->runs.at, r->runs.nr, r->at->data};
 	return 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Checksums: XXH3 with 64 bits (libxxhash). It runs at memory bandwidth in plain SSE2, CRC-32C does so only
+ * Checksums: XXH3 with 64 bits (libxxhash). It runs at memory bandwidth, CRC-32C does so only
  * with instructions that not every architecture has, and finds no more of what a damaged file or link does to
  * a record at these sizes. None of the two stops a forger; the reader validates what it reads for that.
  */
@@ -8,6 +8,9 @@
 #define VERST_IMAGES_SUM_H
 
 #include <xxhash.h>
+#ifdef __x86_64__
+#include <xxh_x86dispatch.h> /* the same functions, with what the CPU has: AVX2, AVX-512 */
+#endif
 
 #include "lib/buf.h"
 

@@ -100,6 +100,7 @@ static const struct img_field fields[] = {
 	NUM(ctty),
 	NUM(ctty_pgrp),
 	PATH_OR_NULL(cgroup),
+	NUM(stop_seen),
 };
 static const struct img_table table = IMG_TABLE(task, fields);
 #undef T

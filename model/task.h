@@ -81,6 +81,7 @@ struct task_obj {
 	uint32_t pid, ppid, pgid, sid; /* in the VE */
 	enum task_state state;
 	uint32_t stop_signal; /* TASK_STOPPED */
+	bool stop_seen;	      /* and the parent has waited for it */
 	uint32_t exit_code;   /* TASK_ZOMBIE: as wait(2) will give it */
 	uint32_t exit_signal; /* what the parent gets */
 	mm_id mm;

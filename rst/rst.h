@@ -114,7 +114,12 @@ int rst_ns_network(struct rst *r, struct err *err);    /* devices' state, addres
 /* --- rst/task.c --- */
 int rst_task_threads(struct rst *r, struct err *err); /* makes all threads */
 int rst_task_state(struct rst *r, struct err *err);   /* signals, timers, limits, credentials last */
-int rst_task_seal(struct rst *r,
-		  struct err *err); /* blob gone, registers set, detached: frozen in the cgroup */
+/* blob gone, registers set, detached: frozen in the cgroup */
+int rst_task_seal(struct rst *r, struct err *err);
+
+/* --- rst/stop.c --- */
+/* t was let go with a stop signal; when this returns it has stopped, and its parent has heard of it if it had
+ * before. */
+int rst_stop(struct rst *r, const struct rst_task *t, struct err *err);
 
 #endif

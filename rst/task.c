@@ -399,13 +399,17 @@ static int release_task(struct rst_task *t, const struct task_obj *obj, struct e
 
 int rst_task_seal(struct rst *r, struct err *err)
 {
-	vec_each(t, &r->tasks) {
+	/* children first: their parents can still be asked to do something */
+	for (size_t k = r->tasks.nr; k-- > 0;) {
+		struct rst_task *t = &r->tasks.at[k];
 		const struct task_obj *obj = model_task(&r->m, t->t.pid);
 
 		/* the leader last: its blob is its threads' too */
 		for (size_t i = obj->threads.nr; t->r && i-- > 0;)
 			if (seal_thread(thread_remote(t, i), &obj->threads.at[i], err))
 				return err_ctx(err, "task %u", t->t.pid);
+		if (t->r && obj->state == TASK_STOPPED && (release_task(t, obj, err) || rst_stop(r, t, err)))
+			return err_ctx(err, "task %u", t->t.pid);
 	}
 	/* Stopped by ptrace counts as frozen (kernel/signal.c, ptrace_stop), so they stay where they are when
 	 * let go. */
