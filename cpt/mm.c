@@ -11,6 +11,8 @@
 #include "facts/proc.h"
 #include "facts/vdso.h"
 
+#define CHECKED_NS 500000000
+
 struct cpt_space *cpt_space_find(const struct cpt *c, mm_id id)
 {
 	if (id)
@@ -59,6 +61,9 @@ void cpt_mm_free(struct cpt *c)
 	cpt_shm_free(c);
 	mirror_free(&c->mm->mirror);
 	forget_files(c);
+	vec_each(k, &c->mm->checked)
+		maps_free(&k->maps);
+	vec_free(&c->mm->checked);
 	free(c->mm);
 	c->mm = NULL;
 }
@@ -104,7 +109,7 @@ static int check_task(struct cpt *c, const struct cpt_task *t, struct err *err)
 			findings_add(c->findings, where, hint, "%s at %lx", what, m->start);
 		said = what ? what : "";
 	}
-	maps_free(&maps);
+	vec_push(&c->mm->checked, ((struct checked_maps){t->pid, io_now_ns(), maps}));
 	return 0;
 }
 
@@ -181,6 +186,24 @@ static void cut_out_blob(const struct cpt_task *t, struct maps *maps)
 	maps->list.nr = nr;
 }
 
+/* Flags as of the check, which was just before the first round. */
+static bool take_checked(struct cpt *c, const struct cpt_task *t, struct maps *now)
+{
+	vec_each(k, &c->mm->checked) {
+		bool usable;
+
+		if (k->pid != t->pid)
+			continue;
+		usable = io_now_ns() - k->at_ns < CHECKED_NS && maps_same(now, &k->maps);
+		if (usable)
+			take_flags(now, &k->maps);
+		maps_free(&k->maps);
+		k->pid = 0;
+		return usable;
+	}
+	return false;
+}
+
 /*
  * The list of mappings is read without flags where that is enough: smaps walks the page tables, and 100
  * processes would take longer than everything else together. Flags of a list that did not change are those of
@@ -195,7 +218,7 @@ static int read_maps(struct cpt *c, const struct cpt_task *t, struct cpt_space *
 	cut_out_blob(t, &now);
 	if (s->flags_known && maps_same(&now, &s->maps)) {
 		take_flags(&now, &s->maps);
-	} else if (maps_read_flags(t->proc_fd, &now, err)) {
+	} else if ((c->frozen || !take_checked(c, t, &now)) && maps_read_flags(t->proc_fd, &now, err)) {
 		maps_free(&now);
 		return -1;
 	} else {

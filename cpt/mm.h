@@ -60,6 +60,12 @@ struct known_file { /* a mapped file whose id was asked for in this phase */
 	reg_id reg;
 };
 
+struct checked_maps { /* with their flags, as the check saw them */
+	pid_t pid;    /* 0: used up */
+	int64_t at_ns;
+	struct maps maps;
+};
+
 struct cpt_mm_state {
 	VEC(struct cpt_space *) spaces;
 	mm_id last_id;
@@ -69,6 +75,7 @@ struct cpt_mm_state {
 	dev_t shm_dev; /* of the kernel's own tmpfs, where shared memory lives */
 	VEC(struct cpt_shm *) shms;
 	VEC(struct known_file) files;
+	VEC(struct checked_maps) checked;
 	struct mirror mirror;
 	unsigned injected; /* tasks that were stopped for tracking */
 };

@@ -366,6 +366,45 @@ int cpt_track_arm(struct cpt_space *s, struct ranges *ret_written, struct err *e
 	return ret;
 }
 
+/*
+ * Frozen, most pages still are as they were armed. To be told of the others is three times as fast as to be
+ * told of all: the kernel looks at the entries of those and goes on. What lies between the others is present,
+ * tracked and unwritten; areas behind the end of a mapping are among it, which the caller knows to be none.
+ */
+static int scan_others(struct cpt_space *s, uint64_t start, uint64_t end, page_areas *ret, struct err *err)
+{
+	const struct pagemap_query q = {.any_of = PAGE_WRITTEN,
+					.or_without = PAGE_PRESENT,
+					.ret = PAGE_WPALLOWED | PAGE_WRITTEN | PAGE_SWAPPED | PAGE_PRESENT |
+					       PAGE_PFNZERO};
+	page_areas others = {0};
+	int result = pagemap_scan(s->pagemap_fd, start, end, &q, &others, err);
+
+	vec_each(a, &others) {
+		if (start < a->start)
+			vec_push(ret, ((struct page_area){start, a->start, PAGE_WPALLOWED}));
+		if (a->flags & (PAGE_PRESENT | PAGE_SWAPPED) && !(a->flags & PAGE_PFNZERO))
+			vec_push(ret, ((struct page_area){
+					      a->start, a->end,
+					      a->flags & (PAGE_WPALLOWED | PAGE_WRITTEN | PAGE_SWAPPED)}));
+		start = a->end;
+	}
+	if (start < end)
+		vec_push(ret, ((struct page_area){start, end, PAGE_WPALLOWED}));
+	vec_free(&others);
+	return result;
+}
+
+static int scan_frozen_group(struct cpt_space *s, uint64_t start, uint64_t end, bool file, void *arg,
+			     struct err *err)
+{
+	struct scan *scan = arg;
+
+	/* of a file a page of the cache may be armed too, by the mark of one that was given up */
+	return file || s->uffd < 0 ? scan_group(s, start, end, file, arg, err)
+				   : scan_others(s, start, end, scan->areas, err);
+}
+
 int cpt_track_pages(const struct cpt *c, struct cpt_space *s, page_areas *ret, struct err *err)
 {
 	struct scan scan = {.q = {.none_of = PAGE_PFNZERO,
@@ -374,5 +413,5 @@ int cpt_track_pages(const struct cpt *c, struct cpt_space *s, page_areas *ret, s
 			    .areas = ret,
 			    .can_scan = c->mm->can_scan};
 
-	return each_group(s, scan_group, &scan, err);
+	return each_group(s, c->frozen && c->mm->can_scan ? scan_frozen_group : scan_group, &scan, err);
 }

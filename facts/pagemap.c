@@ -39,9 +39,9 @@ int pagemap_scan(int pagemap_fd, uint64_t start, uint64_t end, const struct page
 		.vec = (uint64_t)(uintptr_t)areas,
 		.vec_len = AREAS_A_CALL,
 		.max_pages = q->max_pages,
-		.category_inverted = q->none_of,
+		.category_inverted = q->none_of | q->or_without,
 		.category_mask = q->none_of | q->all_of,
-		.category_anyof_mask = q->any_of,
+		.category_anyof_mask = q->any_of | q->or_without,
 		.return_mask = q->ret,
 	};
 

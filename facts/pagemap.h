@@ -25,6 +25,7 @@ typedef VEC(struct page_area) page_areas;
 
 struct pagemap_query {
 	uint64_t none_of, all_of, any_of; /* any_of 0: no matter */
+	uint64_t or_without;		  /* adds to any_of the pages that lack one of these */
 	uint64_t ret;			  /* which flags to give back */
 	bool arm; /* what is reported as written counts as clean from now on; skips mappings that are not
 		     tracked */
