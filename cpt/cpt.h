@@ -90,6 +90,11 @@ int cpt_task_collect(struct cpt *c, struct err *err); /* cpt/thread.c */
 /* A TREE record of what c->tasks is now. */
 int cpt_task_write_tree(struct cpt *c, uint32_t round, bool frozen, struct err *err);
 
+/* --- cpt/cgroup.c --- */
+int cpt_cgroup_check(struct cpt *c, struct err *err);
+/* Frozen: the cgroup of a task as task_obj has it. */
+int cpt_cgroup_of(struct cpt *c, const struct cpt_task *t, char **ret, struct err *err);
+
 /* --- cpt/mm.c, cpt/shm.c, cpt/track.c: memory --- */
 int cpt_mm_check(struct cpt *c, struct err *err);
 int cpt_mm_track(struct cpt *c, struct err *err); /* before each TREE of a round too: tasks come, and exec */

@@ -17,8 +17,8 @@ static int look(struct cpt *c, struct findings *ret, struct err *err)
 	int result;
 
 	c->findings = ret;
-	result = cpt_task_list(c, err) || cpt_task_check(c, err) || cpt_ns_check(c, err) ||
-				 cpt_mm_check(c, err) || cpt_file_check(c, err)
+	result = cpt_task_list(c, err) || cpt_task_check(c, err) || cpt_cgroup_check(c, err) ||
+				 cpt_ns_check(c, err) || cpt_mm_check(c, err) || cpt_file_check(c, err)
 			 ? -1
 			 : 0;
 	c->findings = NULL;
