@@ -16,7 +16,7 @@
 static const struct cpt_file_kind *const kinds[] = {
 	&cpt_memfd_kind,   &cpt_pipe_kind,  &cpt_tty_kind,     &cpt_chardev_kind,
 	&cpt_eventfd_kind, &cpt_epoll_kind, &cpt_timerfd_kind, &cpt_signalfd_kind,
-	&cpt_unix_kind,	   &cpt_inet_kind,  &cpt_reg_kind,
+	&cpt_pidfd_kind,   &cpt_unix_kind,  &cpt_inet_kind,    &cpt_reg_kind,
 };
 
 /* From how many descriptors on, in all, it pays to load the iterator: 20 ms before the freeze for 6 us each
@@ -46,7 +46,6 @@ static const struct {
 	{"anon_inode:bpf_link", "BPF link", NULL},
 	{"anon_inode:[perf_event]", "performance counter", "stop profiling"},
 	{"anon_inode:[userfaultfd]", "userfaultfd", NULL},
-	{"anon_inode:[pidfd]", "pidfd", NULL},
 	{"anon_inode:[landlock-ruleset]", "Landlock rule set", NULL},
 	{"anon_inode:seccomp notify", "seccomp listener", NULL},
 	{"anon_inode:[fscontext]", "filesystem being set up", NULL},
@@ -472,6 +471,7 @@ void cpt_file_free(struct cpt *c)
 	vec_free(&s->pipes);
 	vec_free(&s->ttys);
 	vec_free(&s->epolls);
+	vec_free(&s->pidfds);
 	idx_clear(&s->group_idx);
 	idx_clear(&s->reg_idx);
 	idx_clear(&s->mapping_idx);

@@ -76,6 +76,12 @@ struct cpt_epoll_known {
 	char where[64];
 };
 
+/* A process that is gone; several open files may name it. */
+struct cpt_pidfd_known {
+	ino_t ino; /* of pidfs */
+	uint32_t id;
+};
+
 /* A name that was found for a file that had lost another. */
 struct cpt_name_known {
 	dev_t dev;
@@ -110,6 +116,7 @@ struct cpt_file_state {
 	VEC(struct cpt_pipe_known) pipes;   /* [pipe_id - 1] once frozen */
 	VEC(struct cpt_tty_known) ttys;
 	VEC(struct cpt_epoll_known) epolls;
+	VEC(struct cpt_pidfd_known) pidfds;
 	VEC(struct cpt_dir) dirs;
 	VEC(struct cpt_name_known) names;
 	bool frozen_seen; /* what was only true of the running VE is forgotten */

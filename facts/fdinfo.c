@@ -133,6 +133,16 @@ int fdinfo_signalfd_parse(const char *text, uint64_t *ret_mask, struct err *err)
 	return number_of(text, "sigmask:", 16, ret_mask, err);
 }
 
+int fdinfo_pidfd_parse(const char *text, int32_t *ret_pid, struct err *err)
+{
+	uint64_t pid;
+
+	if (number_of(text, "Pid:", 10, &pid, err))
+		return -1;
+	*ret_pid = (int32_t)pid;
+	return 0;
+}
+
 int fdinfo_epoll_parse(const char *text, fdinfo_epoll_targets *ret, struct err *err)
 {
 	fdinfo_epoll_targets targets = {0};

@@ -40,6 +40,9 @@ int fdinfo_timerfd_parse(const char *text, struct fdinfo_timerfd *ret, struct er
 
 int fdinfo_signalfd_parse(const char *text, uint64_t *ret_mask, struct err *err);
 
+/* The process's number as the reader's proc sees it; -1: it is gone, 0: it cannot be seen from there. */
+int fdinfo_pidfd_parse(const char *text, int32_t *ret_pid, struct err *err);
+
 struct fdinfo_epoll_target {
 	uint32_t fd, events;
 	uint64_t data;

@@ -17,6 +17,7 @@ enum file_kind {
 	FILE_TTY, /* pty master, slave, or the VE's console */
 	FILE_UNIX,
 	FILE_INET, /* TCP and UDP, both families */
+	FILE_PIDFD,
 	FILE_KINDS
 };
 
@@ -122,6 +123,13 @@ struct timerfd_obj {
 struct signalfd_obj {
 	uint32_t id;
 	uint64_t mask;
+};
+
+/* A process by descriptor. */
+struct pidfd_obj {
+	uint32_t id;
+	uint32_t pid;	    /* in the VE, perhaps a zombie; 0: it is gone, its parent knows of it */
+	uint32_t exit_code; /* wait status of one that is gone; 0 too where the kernel does not tell it */
 };
 
 /* A pseudo-terminal pair, or the VE's console (index 0, no data: its other end is the supervisor's). */

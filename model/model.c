@@ -157,6 +157,11 @@ void model_free_signalfd(struct signalfd_obj *signalfd)
 	*signalfd = (struct signalfd_obj){0};
 }
 
+void model_free_pidfd(struct pidfd_obj *pidfd)
+{
+	*pidfd = (struct pidfd_obj){0};
+}
+
 void model_free_tty(struct tty_obj *tty)
 {
 	free_bytes(&tty->cc);
@@ -296,6 +301,7 @@ LOOKUP(eventfd, uint32_t, eventfds)
 LOOKUP(timerfd, uint32_t, timerfds)
 LOOKUP(signalfd, uint32_t, signalfds)
 LOOKUP(epoll, uint32_t, epolls)
+LOOKUP(pidfd, uint32_t, pidfds)
 LOOKUP(chardev, uint32_t, chardevs)
 LOOKUP(mount, mount_id, mounts)
 

@@ -52,6 +52,18 @@ static int validate_small(const struct model *m, struct err *err)
 	return 0;
 }
 
+static int validate_pidfds(const struct model *m, struct err *err)
+{
+	vec_each(p, &m->pidfds) {
+		if (p->pid && !model_task(m, p->pid))
+			return validate_bad(err, "pidfd %u: task %u does not exist", p->id, p->pid);
+		/* sys_wait.h: a signal, or a code in the second byte; 0x7f would be a stop */
+		if (p->exit_code > 0xffff || (p->exit_code & 0x7f) > 64 || (p->pid && p->exit_code))
+			return validate_bad(err, "pidfd %u: impossible end %x", p->id, p->exit_code);
+	}
+	return 0;
+}
+
 static int validate_ttys(const struct model *m, struct err *err)
 {
 	_free_ uint32_t *indexes = mem_realloc_array(NULL, m->ttys.nr + 1, sizeof(*indexes));
@@ -98,6 +110,8 @@ static const void *thing_of(const struct model *m, const struct file_obj *f)
 		return model_unix(m, f->of);
 	case FILE_INET:
 		return model_inet(m, f->of);
+	case FILE_PIDFD:
+		return model_pidfd(m, f->of);
 	case FILE_KINDS:
 		break;
 	}
@@ -188,7 +202,8 @@ static int validate_epolls(const struct model *m, struct err *err)
 
 int validate_files(const struct model *m, struct err *err)
 {
-	if (validate_small(m, err) || validate_ttys(m, err) || validate_epolls(m, err))
+	if (validate_small(m, err) || validate_ttys(m, err) || validate_epolls(m, err) ||
+	    validate_pidfds(m, err))
 		return -1;
 	vec_each(f, &m->files) {
 		if (validate_file(m, f, err))

@@ -29,11 +29,18 @@ struct rst_tty_early {
 	int master;
 };
 
+/* Of a process that is gone: made together with the others of it, while it was there. */
+struct rst_pidfd {
+	file_id file;
+	int fd;
+};
+
 struct rst_file_state {
 	VEC(struct rst_ghost) ghosts;
 	VEC(struct rst_pipe) pipes;
 	VEC(struct rst_tty) ttys;
 	VEC(struct rst_tty_early) early;
+	VEC(struct rst_pidfd) pidfds;
 };
 
 struct rst_file_state *rst_file_state(struct rst *r); /* made on first use */

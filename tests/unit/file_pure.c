@@ -19,6 +19,7 @@ Test(file_pure, fdinfo)
 	fdinfo_epoll_targets targets;
 	fdinfo_locks locks;
 	uint64_t mask;
+	int32_t pid;
 
 	cr_assert_eq(fdinfo_common_parse("pos:\t7\nflags:\t02100002\nmnt_id:\t27\nlock:\t1: FLOCK  ADVISORY  "
 					 "WRITE 22 fe:00:9 0 EOF\n",
@@ -50,6 +51,11 @@ Test(file_pure, fdinfo)
 		-1);
 	cr_assert_eq(fdinfo_signalfd_parse("pos:\t0\nsigmask:\t0000008000000200\n", &mask, &err), 0);
 	cr_assert_eq(mask, 0x8000000200);
+	cr_assert_eq(fdinfo_pidfd_parse("pos:\t0\nPid:\t42\nNSpid:\t42\t7\n", &pid, &err), 0);
+	cr_assert_eq(pid, 42);
+	cr_assert_eq(fdinfo_pidfd_parse("pos:\t0\nPid:\t-1\nNSpid:\t-1\n", &pid, &err), 0);
+	cr_assert_eq(pid, -1);
+	cr_assert_eq(fdinfo_pidfd_parse("pos:\t0\nNSpid:\t1\n", &pid, &err), -1);
 	cr_assert_eq(fdinfo_epoll_parse("pos:\t0\ntfd:        3 events: c0000000 data: 1234567890abcdef  "
 					"pos:0 ino:414 sdev:1000002\n"
 					"tfd:       12 events: 19 data: c  pos:0 ino:1 sdev:10\n",

@@ -254,8 +254,8 @@ Test(image_stream, hostile_messages)
 				 9, &err),
 		     0, "%s", err.msg);
 	/* an enum's value */
-	cr_assert_eq(with_record(60, 0, "\x08\x01\x10\x0c", 4, &err), -1);
-	cr_assert(strstr(err.msg, "kind: 12 is out of range"), "%s", err.msg);
+	cr_assert_eq(with_record(60, 0, "\x08\x01\x10\x7f", 4, &err), -1);
+	cr_assert(strstr(err.msg, "kind: 127 is out of range"), "%s", err.msg);
 	cr_assert_eq(with_record(60, 0, "\x08\x01", 2, &err), -1);
 	cr_assert(strstr(err.msg, "kind: 0 is out of range"), "%s", err.msg);
 }

@@ -121,6 +121,9 @@ Test(model_validate, files)
 	REFUSED("chardev 1", m.chardevs.at[0].major = 5000);
 	REFUSED("tty: index 3 is there twice", *vec_add(&m.ttys) = ((struct tty_obj){.id = 2, .index = 3}));
 	REFUSED("target 5: file 99", m.epolls.at[0].targets.at[0].file = 99);
+	REFUSED("pidfd 1: task 99", m.pidfds.at[0].pid = 99);
+	REFUSED("pidfd 1: impossible end", m.pidfds.at[0].exit_code = 1);
+	REFUSED("pidfd 2: impossible end", m.pidfds.at[1].exit_code = 0x137f);
 	REFUSED("watches itself", m.epolls.at[0].targets.at[0].file = 5);
 }
 
