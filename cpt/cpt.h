@@ -46,6 +46,12 @@ struct cpt_task {
 	sighand_id sighand;
 };
 
+/* A process that is in a cgroup below the VE's own. */
+struct cpt_member {
+	pid_t pid;
+	char *path; /* of an object of c->m.cgroups */
+};
+
 struct cpt {
 	struct ve ve;
 	struct ve_run run;
@@ -56,6 +62,7 @@ struct cpt {
 	VEC(struct cpt_task) tasks; /* parents before children; refreshed by cpt_task_list */
 	bool frozen;
 	size_t ghosts_written, regs_written, shms_written; /* in m, from the beginning */
+	VEC(struct cpt_member) members;			   /* by pid. cpt/cgroup.c */
 	struct undo undo;
 	struct cpt_mm_state *mm;     /* cpt/mm.c */
 	struct cpt_file_state *file; /* cpt/file.c */
@@ -86,14 +93,17 @@ void cpt_task_free(struct cpt *c);
 /* Is a child in its parent's memory, as between vfork and exec? Such a moment cannot be dumped. */
 bool cpt_task_in_vfork(const struct cpt *c);
 int cpt_task_check(struct cpt *c, struct err *err);
+/* Processes of a cgroup that are not of the VE. */
+int cpt_task_check_entered(struct cpt *c, int cgroup_fd, struct err *err);
 int cpt_task_collect(struct cpt *c, struct err *err); /* cpt/thread.c */
 /* A TREE record of what c->tasks is now. */
 int cpt_task_write_tree(struct cpt *c, uint32_t round, bool frozen, struct err *err);
 
 /* --- cpt/cgroup.c --- */
 int cpt_cgroup_check(struct cpt *c, struct err *err);
-/* Frozen: the cgroup of a task as task_obj has it. */
-int cpt_cgroup_of(struct cpt *c, const struct cpt_task *t, char **ret, struct err *err);
+int cpt_cgroup_collect(struct cpt *c, struct err *err); /* frozen, before anything is injected */
+/* The cgroup of a task as task_obj has it, from what was collected. */
+const char *cpt_cgroup_of(const struct cpt *c, const struct cpt_task *t);
 
 /* --- cpt/mm.c, cpt/shm.c, cpt/track.c: memory --- */
 int cpt_mm_check(struct cpt *c, struct err *err);

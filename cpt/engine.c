@@ -70,6 +70,7 @@ void cpt_forget(struct cpt *c)
 	cpt_mm_free(c);
 	cpt_file_free(c);
 	cpt_sock_free(c);
+	vec_free(&c->members);
 	cpt_task_free(c);
 	model_free(&c->m);
 }
@@ -281,13 +282,14 @@ static int stop_ve(struct verst_dump *d, struct err *err)
 	return fault_point("dump-frozen", err);
 }
 
-/* Terminals are files, and tasks name them: so files come before tasks. */
+/* Terminals are files, and tasks name them: so files come before tasks. First whether anything can run at
+ * all. */
 static const struct {
 	const char *name;
 	int (*run)(struct cpt *c, struct err *err);
 } collect_steps[] = {
-	{"memory", cpt_mm_collect},	{"sockets", cpt_sock_collect}, {"files", cpt_file_collect},
-	{"namespaces", cpt_ns_collect}, {"tasks", cpt_task_collect},
+	{"cgroups", cpt_cgroup_collect}, {"memory", cpt_mm_collect},	 {"sockets", cpt_sock_collect},
+	{"files", cpt_file_collect},	 {"namespaces", cpt_ns_collect}, {"tasks", cpt_task_collect},
 };
 
 static int collect_all(struct cpt *c, struct err *err)
@@ -343,6 +345,9 @@ static int write_namespaces(struct cpt *c, struct err *err)
 			return -1;
 	vec_each(net, &c->m.netns)
 		if (img_put_netns(c->w, net, err))
+			return -1;
+	vec_each(group, &c->m.cgroups)
+		if (img_put_cgroup(c->w, group, err))
 			return -1;
 	return 0;
 }

@@ -230,12 +230,12 @@ static bool below_init(const struct cpt *c, pid_t pid)
 
 /* Tasks of the VE's cgroup that are not below its init came in from outside (verst exec) and have their
  * parent there. */
-static int check_entered(struct cpt *c, struct err *err)
+int cpt_task_check_entered(struct cpt *c, int cgroup_fd, struct err *err)
 {
 	struct buf text;
 
-	if (io_read_file(c->run.cgroup_fd, "cgroup.procs", 16u << 20, &text, err))
-		return err_ctx(err, "cgroup of the VE");
+	if (io_read_file(cgroup_fd, "cgroup.procs", 16u << 20, &text, err))
+		return -1;
 	for (char *p = (char *)text.at, *end;; p = end) {
 		unsigned long pid = strtoul(p, &end, 10);
 		bool known = false;
@@ -325,7 +325,7 @@ int cpt_task_check(struct cpt *c, struct err *err)
 		check_one(c, t, &s);
 		proc_status_free(&s);
 	}
-	return check_entered(c, err);
+	return 0;
 }
 
 int cpt_task_write_tree(struct cpt *c, uint32_t round, bool frozen, struct err *err)

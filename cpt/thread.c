@@ -402,8 +402,7 @@ static int collect_outside(struct cpt *c, const struct cpt_task *t, struct task_
 	ret->stop_seen = ret->state == TASK_STOPPED && !stat.exit_code;
 	if (read_number(t, "loginuid", 10, &ret->loginuid, err))
 		ret->loginuid = UINT32_MAX; /* a kernel without audit */
-	if (cpt_cgroup_of(c, t, &ret->cgroup, err))
-		return -1;
+	ret->cgroup = mem_strdup(cpt_cgroup_of(c, t));
 	collect_terminal(c, t, &stat, ret);
 	return 0;
 }

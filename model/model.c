@@ -100,6 +100,22 @@ void model_free_netns(struct netns_obj *netns)
 	*netns = (struct netns_obj){0};
 }
 
+void model_free_cgroup(struct cgroup_obj *cgroup)
+{
+	vec_each(f, &cgroup->files) {
+		free(f->name);
+		free(f->value);
+	}
+	vec_each(x, &cgroup->xattrs) {
+		free(x->name);
+		free_bytes(&x->value);
+	}
+	vec_free(&cgroup->files);
+	vec_free(&cgroup->xattrs);
+	free(cgroup->path);
+	*cgroup = (struct cgroup_obj){0};
+}
+
 void model_free_ghost(struct ghost_obj *ghost)
 {
 	free(ghost->dir);
@@ -304,6 +320,18 @@ LOOKUP(epoll, uint32_t, epolls)
 LOOKUP(pidfd, uint32_t, pidfds)
 LOOKUP(chardev, uint32_t, chardevs)
 LOOKUP(mount, mount_id, mounts)
+LOOKUP(cgroup, uint32_t, cgroups)
+
+static int by_path(const void *path, const void *cgroup)
+{
+	return strcmp(path, ((const struct cgroup_obj *)cgroup)->path);
+}
+
+struct cgroup_obj *model_cgroup_at(const struct model *m, const char *path)
+{
+	return m->cgroups.nr ? bsearch(path, m->cgroups.at, m->cgroups.nr, sizeof(*m->cgroups.at), by_path)
+			     : NULL;
+}
 
 struct task_obj *model_task(const struct model *m, uint32_t pid)
 {

@@ -5,6 +5,7 @@
 
 #include "lib/err.h"
 #include "model/base.h"
+#include "model/cgroup.h"
 #include "model/file.h"
 #include "model/mm.h"
 #include "model/ns.h"
@@ -54,6 +55,8 @@ struct epoll_obj *model_epoll(const struct model *m, uint32_t id);
 struct pidfd_obj *model_pidfd(const struct model *m, uint32_t id);
 struct chardev_obj *model_chardev(const struct model *m, uint32_t id);
 struct mount_obj *model_mount(const struct model *m, mount_id id);
+struct cgroup_obj *model_cgroup(const struct model *m, uint32_t id);
+struct cgroup_obj *model_cgroup_at(const struct model *m, const char *path); /* they are in order by it */
 struct task_obj *model_task(const struct model *m,
 			    uint32_t pid); /* tasks are in the order of the tree, not by pid */
 

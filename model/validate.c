@@ -52,7 +52,8 @@ static int validate_ve(const struct model *m, struct err *err)
 int model_validate(const struct model *m, struct err *err)
 {
 	static int (*const parts[])(const struct model *m, struct err *err) = {
-		validate_ve, validate_ns, validate_memory, validate_files, validate_sockets, validate_tasks,
+		validate_ve,	  validate_ns,	  validate_memory,  validate_files,
+		validate_sockets, validate_tasks, validate_cgroups,
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {

@@ -24,6 +24,9 @@ int validate_sockets(const struct model *m, struct err *err); /* model/validate_
 int validate_ns(const struct model *m,
 		struct err *err); /* model/validate_ns.c: mounts, their files, network */
 
+int validate_cgroups(const struct model *m,
+		     struct err *err); /* model/validate_cgroup.c: cgroups, and that tasks are in one */
+
 /* Sizes and offsets of files: loff_t. */
 #define VALIDATE_MAX_SIZE ((uint64_t)INT64_MAX)
 

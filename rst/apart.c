@@ -58,8 +58,7 @@ static int set_apart(struct rst_apart *a, struct err *err)
 	return rst_apart_become(a, 0, 0, err);
 }
 
-/* Like fork, but with shared descriptors, into the VE's cgroup. Without that where the cgroup takes no tasks
- * itself. */
+/* Like fork, but with shared descriptors, into a cgroup of the VE. Without that where it takes no tasks. */
 static pid_t fork_apart(int cgroup_fd)
 {
 	struct clone_args args = {.flags = CLONE_FILES | CLONE_INTO_CGROUP, .cgroup = (uint64_t)cgroup_fd};
@@ -81,10 +80,14 @@ struct outcome {
 int rst_apart_run(struct rst *r, int (*fn)(struct rst_apart *a, struct err *err), struct err *err)
 {
 	struct outcome *shared = rst_apart_memory(sizeof(*shared)), outcome;
+	struct err own = ERR_INIT;
+	_fd_ int cgroup_fd = -1;
 	pid_t pid;
 
 	shared->result = -1;
-	pid = fork_apart(r->run.cgroup_fd);
+	if (rst_cgroup_open_any(r, &cgroup_fd, &own))
+		log_debug("sockets are made outside of the VE's cgroups: %s", own.msg);
+	pid = fork_apart(cgroup_fd);
 	if (!pid) {
 		struct rst_apart a = {
 			.r = r, .host_root_fd = -1, .tmpfs_fd = -1, .uid = UINT32_MAX, .gid = UINT32_MAX};

@@ -6,7 +6,11 @@ static const struct rst_step steps[] = {
 	{"names", "host and domain name", rst_uts_restore, {0}},
 	{"network", "addresses, routes and settings of the VE's network", rst_ns_network, {0}},
 	{"clock", "clocks as they were when the VE stood still", rst_clock_restore, {"tree"}},
-	{"open", "every open file, pipe and socket, in the engine", rst_file_open_all, {"network", "clock"}},
+	{"cgroups", "cgroups the VE made, tasks into them", rst_cgroup_build, {"tree"}},
+	{"open",
+	 "every open file, pipe and socket, in the engine",
+	 rst_file_open_all,
+	 {"network", "clock", "cgroups"}},
 	{"memory", "protections, advice, vdso, and where code, heap and stack lie", rst_mm_finish, {"tree"}},
 	{"place",
 	 "descriptors, working directories and roots into the tasks",
@@ -18,7 +22,9 @@ static const struct rst_step steps[] = {
 	 {"place"}},
 	{"threads", "all threads", rst_task_threads, {"memory", "attach"}},
 	{"state", "signals, timers, limits, credentials", rst_task_state, {"threads", "names"}},
-	{"seal", "own registers set, our code gone; frozen", rst_task_seal, {"state"}},
+	{"limits", "limits of the cgroups the VE made", rst_cgroup_limits, {"state"}},
+	{"seal", "own registers set, our code gone; frozen", rst_task_seal, {"limits"}},
+	{"freezer", "cgroups that the VE had frozen", rst_cgroup_freezer, {"seal"}},
 };
 
 const struct rst_step *rst_plan_steps(size_t *ret_nr)

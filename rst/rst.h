@@ -111,6 +111,14 @@ int rst_clock_restore(struct rst *r, struct err *err); /* rst/clock.c */
 int rst_uts_restore(struct rst *r, struct err *err);   /* rst/uts.c */
 int rst_ns_network(struct rst *r, struct err *err);    /* devices' state, addresses, routes, sysctls */
 
+/* --- rst/cgroup.c --- */
+/* Directories, controllers, owners; and each task into its own. */
+int rst_cgroup_build(struct rst *r, struct err *err);
+int rst_cgroup_limits(struct rst *r, struct err *err);	/* when nothing runs in the tasks any more */
+int rst_cgroup_freezer(struct rst *r, struct err *err); /* when all are frozen with the VE */
+/* One of the VE's that takes processes: that of init. */
+int rst_cgroup_open_any(struct rst *r, int *ret_fd, struct err *err);
+
 /* --- rst/task.c --- */
 int rst_task_threads(struct rst *r, struct err *err); /* makes all threads */
 int rst_task_state(struct rst *r, struct err *err);   /* signals, timers, limits, credentials last */

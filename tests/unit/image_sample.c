@@ -52,6 +52,22 @@ static void add_tree(struct model *m, uint32_t round, bool frozen)
 		vec_push(&tree->tasks, ((struct tree_task){.pid = 9, .ppid = 7, .pgid = 7, .sid = 7}));
 }
 
+static void add_cgroups(struct model *m)
+{
+	struct cgroup_obj *g = vec_add(&m->cgroups);
+
+	*g = (struct cgroup_obj){.id = 1, .path = mem_strdup("/"), .mode = 0755};
+	vec_push(&g->files, ((struct cgroup_file){mem_strdup("cgroup.subtree_control"),
+						  mem_strdup("memory pids"), 0, 0, 0644}));
+	g = vec_add(&m->cgroups);
+	*g = (struct cgroup_obj){
+		.id = 2, .path = mem_strdup("/init.scope"), .uid = 1000, .gid = 1000, .mode = 0750};
+	vec_push(&g->files, ((struct cgroup_file){mem_strdup("pids.max"), mem_strdup("512"), 0, 0, 0644}));
+	vec_push(&g->files,
+		 ((struct cgroup_file){mem_strdup("cgroup.procs"), NULL, 0, CGROUP_FOREIGN, 0600}));
+	vec_push(&g->xattrs, ((struct cgroup_xattr){mem_strdup("user.delegate"), text("1")}));
+}
+
 static void add_ns(struct model *m)
 {
 	struct netns_obj *n;
@@ -93,6 +109,7 @@ static void add_ns(struct model *m)
 	vec_push(&n->routes,
 		 ((struct route_obj){.family = AF_INET, .table = 254, .type = 1, .link = mem_strdup("lo")}));
 	vec_push(&n->sysctls, ((struct sysctl_obj){mem_strdup("core/somaxconn"), mem_strdup("128")}));
+	add_cgroups(m);
 }
 
 static void add_memory(struct model *m)
@@ -237,7 +254,7 @@ static void add_tasks(struct model *m)
 					  .fs = 1,
 					  .sighand = 1,
 					  .threads = task->threads,
-					  .cgroup = mem_strdup("/"),
+					  .cgroup = mem_strdup(t->pid == 1 ? "/init.scope" : "/"),
 					  .dumpable = 1,
 					  .ctty = t->pid == 7,
 					  .ctty_pgrp = 7};

@@ -156,6 +156,33 @@ Test(model_validate, ns)
 	REFUSED("with the name", m.netns.at[0].links.at[0].name[0] = '/');
 }
 
+static void rename_to(char **name, const char *to)
+{
+	free(*name);
+	*name = mem_strdup(to);
+}
+
+Test(model_validate, cgroups)
+{
+	REFUSED("cgroup /../x: impossible path", rename_to(&m.cgroups.at[1].path, "/../x"));
+	REFUSED("impossible path", rename_to(&m.cgroups.at[1].path, "/a//b"));
+	REFUSED("impossible path", rename_to(&m.cgroups.at[1].path, "/a/"));
+	REFUSED("impossible path", rename_to(&m.cgroups.at[1].path, "/./a"));
+	REFUSED("what it is in does not exist", rename_to(&m.cgroups.at[1].path, "/a/b"));
+	REFUSED("there twice", rename_to(&m.cgroups.at[1].path, "/"));
+	REFUSED("impossible owner", m.cgroups.at[1].uid = 65536);
+	REFUSED("impossible owner", m.cgroups.at[1].mode = 010000);
+	REFUSED("with the name", rename_to(&m.cgroups.at[1].files.at[0].name, "../pids.max"));
+	REFUSED("with the name", rename_to(&m.cgroups.at[1].files.at[0].name, ""));
+	REFUSED("do not carry", rename_to(&m.cgroups.at[1].files.at[0].name, "cgroup.procs"));
+	REFUSED("do not carry", rename_to(&m.cgroups.at[1].files.at[0].name, "io.max"));
+	REFUSED("do not carry", rename_to(&m.cgroups.at[1].files.at[0].value, "1\n2"));
+	REFUSED("impossible owner", m.cgroups.at[1].files.at[1].uid = 65536);
+	REFUSED("belongs to the node", rename_to(&m.cgroups.at[0].files.at[0].name, "memory.max"));
+	REFUSED("attribute trusted.x", rename_to(&m.cgroups.at[1].xattrs.at[0].name, "trusted.x"));
+	REFUSED("task 1: cgroup /init does not exist", rename_to(&m.tasks.at[0].cgroup, "/init"));
+}
+
 Test(model, lookups)
 {
 	struct model m;
