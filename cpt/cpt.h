@@ -122,6 +122,9 @@ int cpt_mm_shm_of_fd(struct cpt *c, int fd, const struct stat *st, shm_id *ret, 
  * for nothing. */
 void cpt_mm_tree(struct cpt *c, const struct cpt_task *t, struct tree_task *ret);
 
+/* Records of System V segments that are gone since the last round, before others need their keys. */
+int cpt_shm_write_gone(struct cpt *c, struct err *err);
+
 /* --- cpt/file.c and one file per kind --- */
 
 /* One descriptor of one task under examination. */

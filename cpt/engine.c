@@ -312,6 +312,8 @@ static int collect_all(struct cpt *c, struct err *err)
 
 int cpt_write_named(struct cpt *c, struct err *err)
 {
+	if (c->mm && cpt_shm_write_gone(c, err))
+		return -1;
 	for (; c->ghosts_written < c->m.ghosts.nr; c->ghosts_written++)
 		if (img_put_ghost(c->w, &c->m.ghosts.at[c->ghosts_written], err))
 			return -1;
@@ -348,6 +350,9 @@ static int write_namespaces(struct cpt *c, struct err *err)
 			return -1;
 	vec_each(group, &c->m.cgroups)
 		if (img_put_cgroup(c->w, group, err))
+			return -1;
+	vec_each(ipc, &c->m.ipc)
+		if (img_put_ipc(c->w, ipc, err))
 			return -1;
 	return 0;
 }

@@ -115,7 +115,7 @@ static int check_task(struct cpt *c, const struct cpt_task *t, struct err *err)
 
 int cpt_mm_check(struct cpt *c, struct err *err)
 {
-	if (state_open(c, err))
+	if (state_open(c, err) || cpt_sysv_list(c, err))
 		return -1;
 	vec_each(t, &c->tasks)
 		if (!t->zombie && check_task(c, t, err))
@@ -427,6 +427,8 @@ int cpt_mm_round(struct cpt *c, struct verst_round *ret, struct err *err)
 	if (begin_round(c, err))
 		return -1;
 	forget_files(c);
+	if (cpt_sysv_list(c, err))
+		return -1;
 	vec_each(t, &c->tasks) {
 		struct cpt_space *s = cpt_space_of(c, t);
 
@@ -518,7 +520,7 @@ static void into_model(struct cpt *c, const struct cpt_space *s)
 
 int cpt_mm_collect(struct cpt *c, struct err *err)
 {
-	if (state_open(c, err) || cpt_track_identify(c, err))
+	if (state_open(c, err) || cpt_track_identify(c, err) || cpt_sysv_list(c, err))
 		return -1;
 	forget_files(c);
 	vec_each(t, &c->tasks) {

@@ -9,6 +9,7 @@
  *	cpt/mirror.c   what the restoring side has built so far
  *	cpt/pages.c    which pages to send, and sending them
  *	cpt/shm.c      shared memory objects
+ *	cpt/sysv.c     System V segments among them
  */
 #ifndef VERST_CPT_MM_H
 #define VERST_CPT_MM_H
@@ -51,7 +52,18 @@ struct mirror {
 	const struct tree_obj *tree;
 };
 
-struct cpt_shm; /* cpt/shm.c */
+struct hash_chunk; /* cpt/shm.c */
+
+struct cpt_shm {
+	shm_id id;
+	dev_t dev;
+	ino_t ino; /* of a System V segment: its id, which is no number among the others */
+	bool segment;
+	int fd;
+	struct shm_obj put;		 /* as last written; id 0: not yet. name is borrowed */
+	struct ranges held;		 /* pages the other side has */
+	VEC(struct hash_chunk *) hashes; /* [page / CHUNK_PAGES], NULL where nothing was sent */
+};
 
 struct known_file { /* a mapped file whose id was asked for in this phase */
 	dev_t dev;
@@ -136,6 +148,15 @@ int cpt_shm_of_mapping(struct cpt *c, const struct cpt_task *t, const struct map
 int cpt_shm_refresh(struct cpt *c,
 		    struct err *err); /* sizes, seals: into the model, and records of those that changed */
 int cpt_shm_send(struct cpt *c, struct verst_round *ret, struct err *err);
+/* A new object; takes fd over. cpt/shm.c fills in what makes it a segment. */
+struct shm_obj *cpt_shm_add_segment(struct cpt *c, int fd, const struct stat *st, uint32_t ipc_id);
 void cpt_shm_free(struct cpt *c);
+
+/* --- cpt/sysv.c --- */
+bool cpt_sysv_is_mapping(const struct cpt *c, const struct map *m);
+/* All segments there are now, into the model; of the check phase: what cannot be carried, as findings. Before
+ * mappings are read, which name them. */
+int cpt_sysv_list(struct cpt *c, struct err *err);
+int cpt_sysv_of_mapping(struct cpt *c, const struct map *m, shm_id *ret, struct err *err);
 
 #endif

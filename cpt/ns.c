@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The VE's namespaces: one of each kind, hostname, IPC. Mounts are in cpt/mount.c, the network in
- * cpt/netns.c. */
+/* The VE's namespaces: one of each kind, hostname, POSIX queues. Mounts are in cpt/mount.c, the network
+ * in cpt/netns.c, System V IPC in cpt/ipc.c. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -63,35 +63,6 @@ static int check_nested(struct cpt *c, struct err *err)
 	return 0;
 }
 
-/* /proc/sysvipc shows the namespace of who opens it (ipc/util.c); its first line is the heading. */
-static int check_sysv(struct cpt *c, struct err *err)
-{
-	static const char *const files[][2] = {
-		{"/proc/sysvipc/shm", "System V shared memory segment"},
-		{"/proc/sysvipc/sem", "System V semaphore set"},
-		{"/proc/sysvipc/msg", "System V message queue"},
-	};
-
-	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
-		struct buf text;
-		size_t lines = 0;
-
-		if (io_read_file(AT_FDCWD, files[i][0], 16u << 20, &text, err)) {
-			if (err->sys_errno == ENOENT)
-				continue;
-			return -1;
-		}
-		for (size_t k = 0; k < text.len_bytes; k++)
-			lines += text.at[k] == '\n';
-		buf_free(&text);
-		if (lines > 1)
-			findings_add(c->findings, "ipc namespace",
-				     "ipcs(1) inside shows them, ipcrm(1) removes them", "%zu %s%s",
-				     lines - 1, files[i][1], lines > 2 ? "s" : "");
-	}
-	return 0;
-}
-
 static int check_mqueue(struct cpt *c)
 {
 	int fd = openat(c->run.root_fd, "dev/mqueue", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -107,8 +78,8 @@ static int check_mqueue(struct cpt *c)
 
 int cpt_ns_check(struct cpt *c, struct err *err)
 {
-	return check_nested(c, err) || in_namespace(c, "ns/ipc", check_sysv, err) || check_mqueue(c) ||
-			       cpt_mount_check(c, err) || cpt_netns_check(c, err)
+	return check_nested(c, err) || cpt_ipc_check(c, err) || check_mqueue(c) || cpt_mount_check(c, err) ||
+			       cpt_netns_check(c, err)
 		       ? -1
 		       : 0;
 }
@@ -129,8 +100,8 @@ static int collect_uts(struct cpt *c, struct err *err)
 
 int cpt_ns_collect(struct cpt *c, struct err *err)
 {
-	return in_namespace(c, "ns/uts", collect_uts, err) || cpt_mount_collect(c, err) ||
-			       cpt_netns_collect(c, err)
+	return in_namespace(c, "ns/uts", collect_uts, err) || cpt_ipc_collect(c, err) ||
+			       cpt_mount_collect(c, err) || cpt_netns_collect(c, err)
 		       ? -1
 		       : 0;
 }

@@ -7,6 +7,8 @@
 
 int cpt_mount_check(struct cpt *c, struct err *err);
 int cpt_mount_collect(struct cpt *c, struct err *err);
+int cpt_ipc_check(struct cpt *c, struct err *err);
+int cpt_ipc_collect(struct cpt *c, struct err *err);
 int cpt_netns_check(struct cpt *c, struct err *err);
 int cpt_netns_collect(struct cpt *c, struct err *err);
 

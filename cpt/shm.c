@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <xxhash.h>
 
@@ -20,16 +21,6 @@ struct hash_chunk {
 	XXH128_hash_t at[CHUNK_PAGES];
 };
 
-struct cpt_shm {
-	shm_id id;
-	dev_t dev;
-	ino_t ino;
-	int fd;
-	struct shm_obj put;		 /* as last written; id 0: not yet. name is borrowed */
-	struct ranges held;		 /* pages the other side has */
-	VEC(struct hash_chunk *) hashes; /* [page / CHUNK_PAGES], NULL where nothing was sent */
-};
-
 static uint64_t page_size(void)
 {
 	return (uint64_t)sysconf(_SC_PAGESIZE);
@@ -38,7 +29,7 @@ static uint64_t page_size(void)
 static struct cpt_shm *find(const struct cpt *c, dev_t dev, ino_t ino)
 {
 	vec_each(s, &c->mm->shms)
-		if ((*s)->dev == dev && (*s)->ino == ino)
+		if ((*s)->dev == dev && (*s)->ino == ino && !(*s)->segment)
 			return *s;
 	return NULL;
 }
@@ -63,6 +54,17 @@ static struct cpt_shm *add(struct cpt *c, int fd, const struct stat *st, const c
 	}
 	vec_push(&c->mm->shms, s);
 	return s;
+}
+
+struct shm_obj *cpt_shm_add_segment(struct cpt *c, int fd, const struct stat *st, uint32_t ipc_id)
+{
+	struct cpt_shm *s = add(c, fd, st, "");
+	struct shm_obj *obj = &c->m.shms.at[s->id - 1];
+
+	s->segment = true;
+	obj->kind = SHM_SYSV;
+	obj->ipc_id = ipc_id;
+	return obj;
 }
 
 int cpt_shm_of_mapping(struct cpt *c, const struct cpt_task *t, const struct map *m, shm_id *ret,
@@ -129,6 +131,8 @@ int cpt_shm_refresh(struct cpt *c, struct err *err)
 		if (fstat(s->fd, &st))
 			return err_sys(err, "shared memory %u", s->id);
 		obj->size_bytes = (uint64_t)st.st_size;
+		if (s->segment) /* the rest is in the list of segments */
+			continue;
 		obj->mode = st.st_mode & 07777;
 		obj->uid = st.st_uid - c->run.uid_base;
 		obj->gid = st.st_gid - c->run.uid_base;
@@ -143,10 +147,19 @@ static int put_changed(struct cpt *c, struct cpt_shm *s, struct err *err)
 	const struct shm_obj *obj = &c->m.shms.at[s->id - 1];
 	bool first = !s->put.id;
 	bool same = s->put.size_bytes == obj->size_bytes && s->put.seals == obj->seals &&
-		    s->put.mode == obj->mode && s->put.uid == obj->uid && s->put.gid == obj->gid;
+		    s->put.mode == obj->mode && s->put.uid == obj->uid && s->put.gid == obj->gid &&
+		    s->put.dest == obj->dest && s->put.locked == obj->locked && s->put.gone == obj->gone;
 
 	s->put = *obj;
 	return first || same ? 0 : img_put_shm(c->w, obj, err);
+}
+
+int cpt_shm_write_gone(struct cpt *c, struct err *err)
+{
+	vec_each(s, &c->mm->shms)
+		if ((*s)->put.id && c->m.shms.at[(*s)->id - 1].gone && put_changed(c, *s, err))
+			return -1;
+	return 0;
 }
 
 /* --- pages --- */
@@ -192,6 +205,21 @@ static bool unchanged(struct cpt_shm *s, uint64_t offset, const void *page)
 	return same;
 }
 
+/* Of a segment, tasks see the last page whole; read(2) ends with its size. */
+static void read_tail(const struct cpt_shm *s, uint64_t at, uint8_t *to, size_t len_bytes)
+{
+	size_t skip = at % page_size(), len = MIN(len_bytes, page_size() - skip);
+	const uint8_t *page;
+
+	if (!s->segment || !skip || !len)
+		return;
+	page = mmap(NULL, page_size(), PROT_READ, MAP_SHARED, s->fd, (off_t)(at - skip));
+	if (page == MAP_FAILED)
+		return;
+	memcpy(to, page + skip, len);
+	munmap((void *)page, page_size());
+}
+
 static void read_at(const struct cpt_shm *s, uint64_t offset, void *to, size_t len_bytes)
 {
 	size_t got = 0;
@@ -204,6 +232,7 @@ static void read_at(const struct cpt_shm *s, uint64_t offset, void *to, size_t l
 		got += (size_t)n;
 	}
 	memset((uint8_t *)to + got, 0, len_bytes - got); /* behind the end there is nothing */
+	read_tail(s, offset + got, (uint8_t *)to + got, len_bytes - got);
 }
 
 static int send_block(struct cpt *c, const struct cpt_shm *s, uint64_t offset, size_t nr_pages,
@@ -279,6 +308,8 @@ static int send_shm(struct cpt *c, struct cpt_shm *s, struct verst_round *ret, s
 	struct ranges now = {0}, drops = {0};
 	int result = -1;
 
+	if (c->m.shms.at[s->id - 1].gone)
+		return put_changed(c, s, err);
 	if (put_changed(c, s, err) || present(s, s->put.size_bytes, &now, err))
 		goto out;
 	ranges_copy(&drops, &s->held);

@@ -55,11 +55,8 @@ const char *cpt_vma_obstacle(const struct cpt *c, const struct map *m, const cha
 	*ret_hint = NULL;
 	if (cpt_map_is_special(m))
 		return NULL;
-	/* its inode is its id, perhaps 0 (ipc/shm.c) */
-	if (starts(m->path, "/SYSV") && m->dev == c->mm->shm_dev) {
-		*ret_hint = "detach it (shmdt), or use POSIX shared memory";
-		return "System V shared memory";
-	}
+	if (cpt_sysv_is_mapping(c, m))
+		return flag_obstacle(m, ret_hint);
 	if (starts(m->path, "/[aio]"))
 		return "an asynchronous I/O context (io_setup)";
 	if (starts(m->path, "anon_inode:[io_uring]"))
@@ -190,8 +187,14 @@ int cpt_vma_obj(struct cpt *c, const struct cpt_task *t, const struct map *m, st
 	v.accounted = !m->shared && m->flags & MAP_FLAG_ACCOUNT;
 	v.advice = advice_of(m->flags);
 	v.file_writable = m->shared && m->flags & MAP_FLAG_MAYWRITE;
-	if (m->ino && file_vma(c, t, m, &v, err))
+	if (cpt_sysv_is_mapping(c, m)) {
+		v.kind = VMA_SHM;
+		v.offset = m->offset;
+		if (cpt_sysv_of_mapping(c, m, &v.shm, err))
+			return err_ctx(err, "memory at %lx", m->start);
+	} else if (m->ino && file_vma(c, t, m, &v, err)) {
 		return err_ctx(err, "memory at %lx", m->start);
+	}
 	v.anon_name = anon_name_of(m);
 	*ret = v;
 	return 0;

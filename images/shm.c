@@ -8,7 +8,10 @@ static const struct img_field fields[] = {
 	NUM(size_bytes), TEXT(name, 255),
 	HEX(seals),	 OCT(mode),
 	NUM(uid),	 NUM(gid),
-	NUM(hugetlb),
+	NUM(hugetlb),	 NUM(ipc_id),
+	HEX(key),	 NUM(cuid),
+	NUM(cgid),	 NUM(dest),
+	NUM(locked),	 NUM(gone),
 };
 static const struct img_table table = IMG_TABLE(shm, fields);
 #undef T

@@ -66,6 +66,12 @@ struct shm_obj {
 	uint32_t seals; /* memfd: put on at the very end */
 	uint32_t mode, uid, gid;
 	bool hugetlb;
+	/* SHM_SYSV */
+	uint32_t ipc_id, key; /* key: as when it was made */
+	uint32_t cuid, cgid;  /* who made it */
+	bool dest;	      /* removed, and gone with the last that detaches */
+	bool locked;	      /* SHM_LOCK */
+	bool gone;	      /* it was there in an earlier round */
 };
 
 /* Pages of one target. */

@@ -116,6 +116,11 @@ void model_free_cgroup(struct cgroup_obj *cgroup)
 	*cgroup = (struct cgroup_obj){0};
 }
 
+void model_free_ipc(struct ipc_obj *ipc)
+{
+	*ipc = (struct ipc_obj){0};
+}
+
 void model_free_ghost(struct ghost_obj *ghost)
 {
 	free(ghost->dir);

@@ -7,6 +7,7 @@
 #include "model/base.h"
 #include "model/cgroup.h"
 #include "model/file.h"
+#include "model/ipc.h"
 #include "model/mm.h"
 #include "model/ns.h"
 #include "model/sock.h"
@@ -71,6 +72,8 @@ int model_validate(const struct model *m, struct err *err);
  * reader calls them. */
 int model_validate_tree(const struct tree_obj *tree, struct err *err);
 int model_validate_mm(const struct mm_obj *mm, struct err *err);
+/* May v map shm? Of a System V segment there are only shared mappings, within it, while it is there. */
+bool model_segment_fits(const struct shm_obj *shm, const struct vma_obj *v, uint64_t page_bytes);
 int model_validate_fsent(const struct fsent_obj *f, struct err *err);
 
 #endif

@@ -87,11 +87,14 @@ static int validate_ttys(const struct model *m, struct err *err)
 
 static const void *thing_of(const struct model *m, const struct file_obj *f)
 {
+	const struct shm_obj *shm;
+
 	switch (f->kind) {
 	case FILE_REG:
 		return model_reg(m, f->of);
-	case FILE_MEMFD:
-		return model_shm(m, f->of);
+	case FILE_MEMFD: /* nothing opens a System V segment */
+		shm = model_shm(m, f->of);
+		return shm && shm->kind != SHM_SYSV ? shm : NULL;
 	case FILE_PIPE:
 		return model_pipe(m, f->of);
 	case FILE_CHARDEV:

@@ -71,6 +71,16 @@ static int validate_layout(const struct mm_obj *mm, struct err *err)
 	return 0;
 }
 
+bool model_segment_fits(const struct shm_obj *shm, const struct vma_obj *v, uint64_t page_bytes)
+{
+	uint64_t whole = (shm->size_bytes + page_bytes - 1) / page_bytes * page_bytes,
+		 len = v->end - v->start;
+
+	if (shm->kind != SHM_SYSV)
+		return true;
+	return v->kind == VMA_SHM && !shm->gone && len <= whole && v->offset <= whole - len;
+}
+
 static int validate_mm_in(const struct model *m, const struct mm_obj *mm, struct err *err)
 {
 	uint64_t page_mask = m->ve.at[0].page_bytes - 1;
@@ -84,6 +94,8 @@ static int validate_mm_in(const struct model *m, const struct mm_obj *mm, struct
 			validate_bad(err, "not at page boundaries");
 		else if (v->shm && !model_shm(m, v->shm))
 			validate_bad(err, "shm %u does not exist", v->shm);
+		else if (v->shm && !model_segment_fits(model_shm(m, v->shm), v, m->ve.at[0].page_bytes))
+			validate_bad(err, "not within System V segment %u", v->shm);
 		else if (v->reg && !model_reg(m, v->reg))
 			validate_bad(err, "reg %u does not exist", v->reg);
 		else
@@ -112,7 +124,34 @@ static int validate_shm(const struct shm_obj *shm, struct err *err)
 		return validate_bad(err, "impossible size");
 	if (shm->seals && shm->kind != SHM_MEMFD)
 		return validate_bad(err, "sealed, but no memfd");
+	if (shm->kind != SHM_SYSV)
+		return shm->gone ? validate_bad(err, "gone, but no System V segment") : 0;
+	if (!shm->size_bytes || shm->ipc_id > INT32_MAX || shm->mode > 0777)
+		return validate_bad(err, "impossible System V segment");
 	return 0;
+}
+
+/* No two segments with one id, or one key. */
+static int validate_segments(const struct model *m, struct err *err)
+{
+	VEC(uint32_t) ids = {0}, keys = {0};
+	uint32_t twice = 0;
+	int ret = 0;
+
+	vec_each(shm, &m->shms) {
+		if (shm->kind != SHM_SYSV || shm->gone)
+			continue;
+		vec_push(&ids, shm->ipc_id);
+		if (shm->key && !shm->dest)
+			vec_push(&keys, shm->key);
+	}
+	if (!validate_unique(ids.at, ids.nr, &twice))
+		ret = validate_bad(err, "System V segment %u is there twice", twice);
+	else if (!validate_unique(keys.at, keys.nr, &twice))
+		ret = validate_bad(err, "two System V segments with key 0x%x", twice);
+	vec_free(&ids);
+	vec_free(&keys);
+	return ret;
 }
 
 int validate_memory(const struct model *m, struct err *err)
@@ -131,6 +170,8 @@ int validate_memory(const struct model *m, struct err *err)
 		if (validate_shm(shm, err))
 			return err_ctx(err, "shm %u", shm->id);
 	}
+	if (validate_segments(m, err))
+		return -1;
 	vec_each(mm, &m->mms) {
 		if (validate_mm_in(m, mm, err))
 			return err_ctx(err, "mm %u", mm->id);

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "kernel/netlock.h"
+#include "rst/ipc.h"
 #include "rst/plan.h"
 #include "rst/rst.h"
 #include "ve/node.h"
@@ -262,6 +263,8 @@ static int on_object(struct verst_restore *h, const struct img_record *rec, stru
 		return rst_mount_apply(r, &r->m.mounts.at[rec->index], err);
 	case OBJ_fsent:
 		return on_fsent(r, err);
+	case OBJ_shm:
+		return rst_sysv_apply(r, &r->m.shms.at[rec->index], err);
 	case OBJ_mm:
 		return rst_mm_apply(r, &r->m.mms.at[rec->index], err);
 	default:

@@ -91,6 +91,8 @@ static int check_vma(struct rst *r, const struct vma_obj *v, struct err *err)
 		return err_set(err, ERR_IMAGE, "mapping %lx: kind %d", v->start, v->kind);
 	if (v->shm ? !model_shm(&r->m, v->shm) : v->kind == VMA_SHM)
 		return err_set(err, ERR_IMAGE, "mapping %lx: there is no shared memory %u", v->start, v->shm);
+	if (v->shm && !model_segment_fits(model_shm(&r->m, v->shm), v, mask + 1))
+		return err_set(err, ERR_IMAGE, "mapping %lx: not within segment %u", v->start, v->shm);
 	if (v->reg ? !model_reg(&r->m, v->reg)
 		   : (v->kind == VMA_FILE || v->kind == VMA_FILE_SHARED) && !v->shm)
 		return err_set(err, ERR_IMAGE, "mapping %lx: there is no file %u", v->start, v->reg);
@@ -123,15 +125,13 @@ static bool overlaps(const vma_vec *vmas, const struct mm_obj *mm, uint64_t star
 	return false;
 }
 
-static int clear_blob(struct rst_task *t, const struct mm_obj *mm, struct err *err)
+/* The lowest gap between and below all that is and is to be. */
+static int find_gap(struct rst_task *t, const vma_vec *old, const struct mm_obj *mm, uint64_t len,
+		    uint64_t *ret, struct err *err)
 {
-	uint64_t start, end, len, at = 1ull << 20;
+	uint64_t start, end, at = 1ull << 20;
 
 	remote_blob_range(t->r, &start, &end);
-	if (!end || !overlaps(NULL, mm, start, end))
-		return 0;
-	len = end - start;
-	/* the lowest gap between and below all that is and is to be */
 	for (bool moved = true; moved;) {
 		moved = false;
 		vec_each(v, &mm->vmas)
@@ -139,7 +139,7 @@ static int clear_blob(struct rst_task *t, const struct mm_obj *mm, struct err *e
 				at = v->end;
 				moved = true;
 			}
-		vec_each(v, &t->mm->as.vmas)
+		vec_each(v, old)
 			if (v->start < at + len && at < v->end) {
 				at = v->end;
 				moved = true;
@@ -149,8 +149,21 @@ static int clear_blob(struct rst_task *t, const struct mm_obj *mm, struct err *e
 			moved = true;
 		}
 	}
-	if (at + len > 1ull << 46)
+	if (len > 1ull << 46 || at + len > 1ull << 46)
 		return err_set(err, ERR_IMAGE, "no room of %lu bytes between the mappings", len);
+	*ret = at;
+	return 0;
+}
+
+static int clear_blob(struct rst_task *t, const struct mm_obj *mm, struct err *err)
+{
+	uint64_t start, end, at;
+
+	remote_blob_range(t->r, &start, &end);
+	if (!end || !overlaps(NULL, mm, start, end))
+		return 0;
+	if (find_gap(t, &t->mm->as.vmas, mm, end - start, &at, err))
+		return -1;
 	return remote_blob_move(t->r, at, err);
 }
 
@@ -184,6 +197,11 @@ static int open_source(struct rst *r, const struct vma_obj *v, struct source *re
 	return rst_reg_open(r, v->reg, v->file_writable ? O_RDWR : O_RDONLY, &ret->fd, err);
 }
 
+static bool is_segment(const struct rst *r, const struct vma_obj *v)
+{
+	return v->shm && model_shm(&r->m, v->shm)->kind == SHM_SYSV;
+}
+
 static int open_sources(struct rst *r, const vma_vec *map, source_vec *ret, struct err *err)
 {
 	vec_each(v, map) {
@@ -191,6 +209,13 @@ static int open_sources(struct rst *r, const vma_vec *map, source_vec *ret, stru
 
 		if (v->kind == VMA_ANON || source_of(ret, v))
 			continue;
+		if (is_segment(r, v)) { /* attached, not mapped; but it has to be there */
+			int unused;
+
+			if (rst_mm_shm_fd(r, v->shm, &unused, err))
+				return err_ctx(err, "mapping %lx", v->start);
+			continue;
+		}
 		if (open_source(r, v, &s, err))
 			return err_ctx(err, "mapping %lx", v->start);
 		vec_push(ret, s);
@@ -320,6 +345,20 @@ static int map_one(struct builder *x, source_vec *sources, const struct vma_obj 
 	return 0;
 }
 
+static int attach_segment(struct rst *r, struct builder *x, const vma_vec *map, const struct vma_obj *v,
+			  const struct aspace *old, const struct mm_obj *mm, struct err *err)
+{
+	uint64_t room = 0;
+
+	if (!rst_sysv_is_first(map, v))
+		return 0;
+	if (!rst_sysv_is_whole(r, v) &&
+	    find_gap(x->t, &old->vmas, mm, model_shm(&r->m, v->shm)->size_bytes, &room, err))
+		return -1;
+	x->nr += (size_t)rst_sysv_attach(r, x->b, map, v, room);
+	return builder_step(x, err);
+}
+
 /* Where what stays is to have another protection. */
 static int protect_kept(struct builder *x, const struct aspace *old, const struct mm_obj *mm, struct err *err)
 {
@@ -364,9 +403,12 @@ static int build(struct rst *r, struct rst_task *t, const struct aspace *old, co
 	}
 	if (!ret)
 		ret = protect_kept(&x, old, mm, err);
-	vec_each(v, map)
-		if (!ret)
-			ret = map_one(&x, &sources, v, err);
+	vec_each(v, map) {
+		if (ret)
+			break;
+		ret = is_segment(r, v) ? attach_segment(r, &x, map, v, old, mm, err)
+				       : map_one(&x, &sources, v, err);
+	}
 	vec_each(s, &sources) {
 		if (ret)
 			break;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include "rst/ipc.h"
 #include "rst/plan.h"
 
 static const struct rst_step steps[] = {
@@ -12,6 +13,7 @@ static const struct rst_step steps[] = {
 	 rst_file_open_all,
 	 {"network", "clock", "cgroups"}},
 	{"memory", "protections, advice, vdso, and where code, heap and stack lie", rst_mm_finish, {"tree"}},
+	{"ipc", "System V queues and semaphores, limits of the ipc namespace", rst_ipc_restore, {"memory"}},
 	{"place",
 	 "descriptors, working directories and roots into the tasks",
 	 rst_file_place,
@@ -21,7 +23,7 @@ static const struct rst_step steps[] = {
 	 rst_file_attach,
 	 {"place"}},
 	{"threads", "all threads", rst_task_threads, {"memory", "attach"}},
-	{"state", "signals, timers, limits, credentials", rst_task_state, {"threads", "names"}},
+	{"state", "signals, timers, limits, credentials", rst_task_state, {"threads", "names", "ipc"}},
 	{"limits", "limits of the cgroups the VE made", rst_cgroup_limits, {"state"}},
 	{"seal", "own registers set, our code gone; frozen", rst_task_seal, {"limits"}},
 	{"freezer", "cgroups that the VE had frozen", rst_cgroup_freezer, {"seal"}},

@@ -54,6 +54,8 @@ static int set_size(struct rst_shm *s, const struct shm_obj *obj, struct err *er
 {
 	if (s->size_bytes == obj->size_bytes)
 		return 0;
+	if (obj->kind == SHM_SYSV)
+		return err_set(err, ERR_IMAGE, "shared memory %u: a segment keeps its size", obj->id);
 	if (ftruncate(s->fd, (off_t)obj->size_bytes))
 		return err_sys(err, "shared memory %u: size %lu", obj->id, obj->size_bytes);
 	s->size_bytes = obj->size_bytes;
@@ -63,14 +65,20 @@ static int set_size(struct rst_shm *s, const struct shm_obj *obj, struct err *er
 
 static int make(struct rst *r, const struct shm_obj *obj, struct rst_shm *s, struct err *err)
 {
-	if (obj->hugetlb || (obj->kind != SHM_ANON && obj->kind != SHM_MEMFD))
+	if (obj->hugetlb || obj->gone || obj->kind < SHM_ANON || obj->kind > SHM_SYSV)
 		return err_set(err, ERR_IMAGE, "shared memory %u is of an unknown kind", obj->id);
-	if (obj->kind == SHM_ANON && !obj->size_bytes)
+	if (obj->kind != SHM_MEMFD && !obj->size_bytes)
 		return err_set(err, ERR_IMAGE, "shared memory %u has no size", obj->id);
-	s->fd = obj->kind == SHM_MEMFD ? make_memfd(obj, err) : make_anon(obj->size_bytes, err);
+	if (obj->kind == SHM_SYSV) {
+		if (rst_sysv_make(r, obj, &s->fd, err))
+			return err_ctx(err, "System V shared memory segment %u", obj->ipc_id);
+	} else {
+		s->fd = obj->kind == SHM_MEMFD ? make_memfd(obj, err) : make_anon(obj->size_bytes, err);
+	}
 	if (s->fd < 0)
 		return -1;
 	s->size_bytes = obj->kind == SHM_MEMFD ? 0 : obj->size_bytes;
+	s->segment = obj->kind == SHM_SYSV;
 	return set_size(s, obj, err);
 }
 
@@ -80,6 +88,13 @@ static struct rst_shm *find(struct rst_mm_state *state, shm_id id)
 		if (s->id == id)
 			return s;
 	return NULL;
+}
+
+struct rst_shm *rst_shm_find(struct rst *r, shm_id id)
+{
+	struct rst_shm *s = r->mm ? find(r->mm, id) : NULL;
+
+	return s && s->fd >= 0 ? s : NULL;
 }
 
 static int shm_get(struct rst *r, shm_id id, struct rst_shm **ret, struct err *err)
@@ -134,8 +149,28 @@ int rst_shm_for_map(struct rst *r, shm_id id, bool writable, int *ret_fd, struct
 
 /* --- content --- */
 
+/* Behind the end of a segment, but on its last page, which tasks see whole (cpt/shm.c). */
+static int write_tail(const struct rst_shm *s, uint64_t at, const uint8_t *data, uint64_t len,
+		      struct err *err)
+{
+	uint64_t page_bytes = (uint64_t)sysconf(_SC_PAGESIZE), skip = s->size_bytes % page_bytes;
+	uint8_t *page;
+
+	if (!skip || at + len <= s->size_bytes)
+		return 0;
+	page = mmap(NULL, page_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, s->fd,
+		    (off_t)(s->size_bytes - skip));
+	if (page == MAP_FAILED)
+		return err_sys(err, "its last page");
+	memcpy(page + skip, data + (s->size_bytes - at), page_bytes - skip);
+	munmap(page, page_bytes);
+	return 0;
+}
+
 static int write_all(const struct rst_shm *s, uint64_t at, const uint8_t *data, uint64_t len, struct err *err)
 {
+	if (s->segment && at < s->size_bytes && write_tail(s, at, data, len, err))
+		return -1;
 	len = at < s->size_bytes ? MIN(len, s->size_bytes - at) : 0;
 	while (len) {
 		ssize_t n = pwrite(s->fd, data, len, (off_t)at);
@@ -200,8 +235,15 @@ int rst_shm_finish(struct rst *r, struct err *err)
 		struct rst_shm *s;
 		uint32_t seals = obj->seals & ~(uint32_t)F_SEAL_SEAL;
 
+		if (obj->gone)
+			continue;
 		if (shm_get(r, obj->id, &s, err))
 			return -1;
+		if (obj->kind == SHM_SYSV) {
+			if (rst_sysv_finish(r, obj, err))
+				return err_ctx(err, "System V shared memory segment %u", obj->ipc_id);
+			continue;
+		}
 		if (fchown(s->fd, obj->uid + r->run.uid_base, obj->gid + r->run.uid_base) ||
 		    fchmod(s->fd, obj->mode & 07777))
 			return err_sys(err, "shared memory %u: owner and mode", obj->id);

@@ -112,6 +112,20 @@ static void add_ns(struct model *m)
 	add_cgroups(m);
 }
 
+static void add_ipc(struct model *m)
+{
+	*vec_add(&m->ipc) = (struct ipc_obj){.shmmax = UINT64_MAX >> 1,
+					     .shmall = 1 << 20,
+					     .shmmni = 4096,
+					     .msgmax = 8192,
+					     .msgmnb = 16384,
+					     .msgmni = 32000,
+					     .semmsl = 32000,
+					     .semmns = 1024000000,
+					     .semopm = 500,
+					     .semmni = 32000};
+}
+
 static void add_memory(struct model *m)
 {
 	*vec_add(&m->ghosts) = (struct ghost_obj){1, S_IFREG | 0600, 0, 0, 4096, 17, mem_strdup("/tmp")};
@@ -119,6 +133,14 @@ static void add_memory(struct model *m)
 	*vec_add(&m->regs) = (struct reg_obj){2, mem_strdup("/tmp/gone"), S_IFREG | 0600, 4096, 17, 1};
 	*vec_add(&m->shms) = (struct shm_obj){
 		.id = 1, .kind = SHM_MEMFD, .size_bytes = 4096, .name = mem_strdup("shared")};
+	*vec_add(&m->shms) = (struct shm_obj){.id = 2,
+					      .kind = SHM_SYSV,
+					      .size_bytes = 5000,
+					      .name = mem_strdup(""),
+					      .mode = 0640,
+					      .ipc_id = 32769,
+					      .key = 0x56525354,
+					      .uid = 5};
 	for (mm_id id = 1; id <= 2; id++) {
 		struct mm_obj *mm = vec_add(&m->mms);
 
@@ -136,6 +158,12 @@ static void add_memory(struct model *m)
 						      .prot = 3,
 						      .kind = VMA_SHM,
 						      .shm = 1}));
+		vec_push(&mm->vmas, ((struct vma_obj){.start = 0x20010000,
+						      .end = 0x20011000,
+						      .prot = 1,
+						      .kind = VMA_SHM,
+						      .offset = 0x1000,
+						      .shm = 2}));
 		mm->start_brk = mm->brk = 0x10000000;
 		mm->auxv = bytes_dup("0123456789abcdef", 16);
 		mm->exe = 1;
@@ -294,6 +322,7 @@ void sample_model(struct model *m)
 	add_tree(m, 1, false);
 	add_tree(m, 2, true);
 	add_ns(m);
+	add_ipc(m);
 	add_memory(m);
 	add_open_things(m);
 	add_files(m);
@@ -345,7 +374,8 @@ void sample_write(int fd, bool compress, size_t nr_pages)
 	check(img_put_ghost(w, &m.ghosts.at[0], &err), &err);
 	vec_each(reg, &m.regs)
 		check(img_put_reg(w, reg, &err), &err);
-	check(img_put_shm(w, &m.shms.at[0], &err), &err);
+	vec_each(shm, &m.shms)
+		check(img_put_shm(w, shm, &err), &err);
 	vec_each(mm, &m.mms)
 		check(img_put_mm(w, mm, &err), &err);
 	put_pages(w, nr_pages, 0);

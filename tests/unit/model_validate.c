@@ -106,6 +106,22 @@ Test(model_validate, memory)
 	REFUSED("sealed, but no memfd", (m.shms.at[0].kind = SHM_ANON, m.shms.at[0].seals = 1));
 	REFUSED("impossible size", m.shms.at[0].size_bytes = UINT64_MAX);
 	REFUSED("ghost 1", m.ghosts.at[0].mode = S_IFCHR);
+	REFUSED("not within System V segment 2", m.mms.at[0].vmas.at[3].end += 0x1000);
+	REFUSED("not within System V segment 2", m.mms.at[0].vmas.at[3].offset = UINT64_C(1) << 40);
+	REFUSED("not within System V segment 2", m.mms.at[0].vmas.at[3].kind = VMA_FILE);
+	REFUSED("not within System V segment 2", m.shms.at[1].gone = true);
+	REFUSED("gone, but no System V", m.shms.at[0].gone = true);
+	REFUSED("shm 2: impossible System V", m.shms.at[1].size_bytes = 0);
+	REFUSED("shm 2: impossible System V", m.shms.at[1].ipc_id = UINT32_MAX);
+	REFUSED("shm 2: impossible System V", m.shms.at[1].mode = 01777);
+	REFUSED("System V segment 32769 is there twice",
+		*vec_add(&m.shms) =
+			((struct shm_obj){.id = 3, .kind = SHM_SYSV, .size_bytes = 1, .ipc_id = 32769}));
+	REFUSED("with key 0x56525354",
+		*vec_add(&m.shms) =
+			((struct shm_obj){.id = 3, .kind = SHM_SYSV, .size_bytes = 1, .key = 0x56525354}));
+	REFUSED("file 1: what it opens",
+		(m.files.at[0].kind = FILE_MEMFD, m.files.at[0].of = 2, m.files.at[0].tty_master = false));
 }
 
 Test(model_validate, files)
