@@ -15,16 +15,6 @@
 #define XATTR_BYTES    (64u << 10)
 #define USUAL_MODE     0644 /* kernel/cgroup/cgroup.c, cgroup_file_mode: of what can be read and written */
 
-struct usual {
-	char *name;
-	uint32_t mode;
-};
-
-struct walk {
-	struct cpt *c;
-	VEC(struct usual) usual; /* files as the kernel makes them: those of the VE's own cgroup */
-};
-
 typedef VEC(char *) names;
 
 static void free_names(names *n)
@@ -56,7 +46,7 @@ static int unless_gone(const struct cpt *c, const struct err *err)
 {
 	bool gone = err->sys_errno == ENOENT || err->sys_errno == ENODEV || err->sys_errno == ESRCH;
 
-	return c->findings && gone ? 0 : -1;
+	return !c->frozen && gone ? 0 : -1;
 }
 
 static uint32_t ve_id(const struct cpt *c, uint32_t host_id)
@@ -78,7 +68,7 @@ static int read_text(int dir, const char *name, struct buf *ret, struct err *err
 /* --- one file --- */
 
 /* NULL if it is as in a new cgroup. */
-static int read_value(struct walk *w, int dir, const struct cgroup_obj *g, const char *name, char **ret,
+static int read_value(struct cpt *c, int dir, const struct cgroup_obj *g, const char *name, char **ret,
 		      struct err *err)
 {
 	const struct cgroup_control *control = cgroup_control_of(name);
@@ -90,48 +80,47 @@ static int read_value(struct walk *w, int dir, const struct cgroup_obj *g, const
 	if (!control)
 		return 0;
 	if (read_text(dir, name, &text, err))
-		return unless_gone(w->c, err);
+		return unless_gone(c, err);
 	value = (const char *)text.at;
 	/* an idle group shows a weight of 0, which cannot be written (kernel/sched/core.c,
 	 * cpu_weight_read_u64) */
-	if (!strcmp(value, control->initial) || (!strcmp(name, "cpu.weight") && !strcmp(value, "0")))
+	if (cgroup_is_initial(control, value) || (!strcmp(name, "cpu.weight") && !strcmp(value, "0")))
 		;
 	else if (!control->carried || strchr(value, '\n') || strlen(value) > CGROUP_VALUE_MAX)
-		result = refuse(w->c, g->path, NULL, err, "it has %s set", name);
+		result = refuse(c, g->path, NULL, err, "it has %s set", name);
 	else
 		*ret = mem_strdup(value);
 	buf_free(&text);
 	return result;
 }
 
-static uint32_t usual_mode(const struct walk *w, const char *name)
+/* As the kernel makes it: that of the VE's own cgroup is such a one, or was until the VE got it. */
+static uint32_t usual_mode(const struct cpt *c, const char *name)
 {
-	vec_each(u, &w->usual)
-		if (!strcmp(u->name, name))
-			return u->mode;
-	return USUAL_MODE;
+	struct stat st;
+
+	if (cgroup_is_delegated(name) || fstatat(c->run.cgroup_fd, name, &st, AT_SYMLINK_NOFOLLOW))
+		return USUAL_MODE;
+	return st.st_mode & 07777;
 }
 
-static int read_file(struct walk *w, int dir, struct cgroup_obj *g, const char *name, struct err *err)
+static int read_file(struct cpt *c, int dir, struct cgroup_obj *g, const char *name, struct err *err)
 {
-	bool own = !strcmp(g->path, "/");
 	struct cgroup_file f = {0};
 	struct stat st;
 
-	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW))
-		return err_sys(err, "%s", name), unless_gone(w->c, err);
-	if (own)
-		vec_push(&w->usual,
-			 ((struct usual){mem_strdup(name),
-					 cgroup_is_delegated(name) ? USUAL_MODE : st.st_mode & 07777}));
-	if (own && !cgroup_is_delegated(name))
+	if (!strcmp(g->path, "/") && !cgroup_is_delegated(name))
 		return 0;
-	f.uid = ve_id(w->c, st.st_uid);
-	f.gid = ve_id(w->c, st.st_gid);
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW)) {
+		err_sys(err, "%s", name);
+		return unless_gone(c, err);
+	}
+	f.uid = ve_id(c, st.st_uid);
+	f.gid = ve_id(c, st.st_gid);
 	f.mode = st.st_mode & 07777;
-	if (read_value(w, dir, g, name, &f.value, err))
+	if (read_value(c, dir, g, name, &f.value, err))
 		return -1;
-	if (!f.value && f.uid == g->uid && f.gid == g->gid && f.mode == usual_mode(w, name))
+	if (!f.value && f.uid == g->uid && f.gid == g->gid && f.mode == usual_mode(c, name))
 		return 0;
 	f.name = mem_strdup(name);
 	vec_push(&g->files, f);
@@ -163,11 +152,15 @@ static int read_names(int dir, names *ret_files, names *ret_dirs, struct err *er
 /* Only user.* can be set from inside; the node's own are none of the VE's business. */
 static int read_xattrs(int dir, struct cgroup_obj *g, struct err *err)
 {
-	_free_ char *list = mem_alloc(XATTR_BYTES);
-	ssize_t len = flistxattr(dir, list, XATTR_BYTES);
+	_free_ char *list = NULL;
+	ssize_t len = flistxattr(dir, NULL, 0);
 
+	if (!len || (len < 0 && errno == EOPNOTSUPP))
+		return 0;
+	list = mem_alloc(XATTR_BYTES);
+	len = flistxattr(dir, list, XATTR_BYTES);
 	if (len < 0)
-		return errno == EOPNOTSUPP ? 0 : err_sys(err, "attributes");
+		return err_sys(err, "attributes");
 	for (const char *name = list; name < list + len; name += strlen(name) + 1) {
 		_free_ uint8_t *value = NULL;
 		ssize_t value_len;
@@ -195,24 +188,31 @@ static int text_has(int dir, const char *name, const char *what, bool *ret, stru
 	return 0;
 }
 
-/* What is injected does not run in a task that is frozen. */
-static int check_state(struct walk *w, int dir, const char *path, struct err *err)
+static bool is_set_frozen(const struct cgroup_obj *g)
 {
-	bool threaded, frozen, populated;
+	vec_each(f, &g->files)
+		if (!strcmp(f->name, "cgroup.freeze"))
+			return f->value != NULL;
+	return false;
+}
+
+/* What is injected does not run in a task that is frozen. */
+static int check_state(struct cpt *c, int dir, const struct cgroup_obj *g, struct err *err)
+{
+	bool threaded, populated = false;
 
 	if (text_has(dir, "cgroup.type", "threaded", &threaded, err) ||
-	    text_has(dir, "cgroup.freeze", "1", &frozen, err) ||
-	    text_has(dir, "cgroup.events", "populated 1", &populated, err))
+	    (is_set_frozen(g) && text_has(dir, "cgroup.events", "populated 1", &populated, err)))
 		return -1;
-	if (threaded && refuse(w->c, path, NULL, err, "it is threaded"))
+	if (threaded && refuse(c, g->path, NULL, err, "it is threaded"))
 		return -1;
-	if (frozen && populated)
-		return refuse(w->c, path, "write 0 to its cgroup.freeze", err,
+	if (populated)
+		return refuse(c, g->path, "write 0 to its cgroup.freeze", err,
 			      "it is frozen and there are tasks in it");
 	return 0;
 }
 
-static int read_members(struct walk *w, int dir, char *path, struct err *err)
+static int read_members(struct cpt *c, int dir, char *path, struct err *err)
 {
 	struct buf text;
 
@@ -223,13 +223,13 @@ static int read_members(struct walk *w, int dir, char *path, struct err *err)
 
 		if (end == p)
 			break;
-		vec_push(&w->c->members, ((struct cpt_member){(pid_t)pid, path}));
+		vec_push(&c->members, ((struct cpt_member){(pid_t)pid, path}));
 	}
 	buf_free(&text);
 	return 0;
 }
 
-static int read_group(struct walk *w, int dir, struct cgroup_obj *g, names *ret_dirs, struct err *err)
+static int read_group(struct cpt *c, int dir, struct cgroup_obj *g, names *ret_dirs, struct err *err)
 {
 	bool own = !strcmp(g->path, "/");
 	names files = {0};
@@ -238,62 +238,58 @@ static int read_group(struct walk *w, int dir, struct cgroup_obj *g, names *ret_
 
 	if (fstat(dir, &st))
 		return err_sys(err, "stat");
-	g->uid = ve_id(w->c, st.st_uid);
-	g->gid = ve_id(w->c, st.st_gid);
+	g->uid = ve_id(c, st.st_uid);
+	g->gid = ve_id(c, st.st_gid);
 	g->mode = st.st_mode & 07777;
 	if (read_names(dir, &files, ret_dirs, err))
 		ret = -1;
 	for (size_t i = 0; !ret && i < files.nr; i++)
-		ret = read_file(w, dir, g, files.at[i], err);
+		ret = read_file(c, dir, g, files.at[i], err);
 	free_names(&files);
 	if (ret || read_xattrs(dir, g, err))
 		return -1;
-	if (w->c->findings && cpt_task_check_entered(w->c, dir, err) && err->sys_errno != EOPNOTSUPP)
+	if (c->findings && cpt_task_check_entered(c, dir, err) && err->sys_errno != EOPNOTSUPP)
 		return -1;
-	return own || (!check_state(w, dir, g->path, err) && !read_members(w, dir, g->path, err)) ? 0 : -1;
+	return own || (!check_state(c, dir, g, err) && !read_members(c, dir, g->path, err)) ? 0 : -1;
 }
 
-static int visit(struct walk *w, int dir, const char *path, unsigned depth, struct err *err);
+static int visit(struct cpt *c, int dir, const char *path, unsigned depth, struct err *err);
 
-static int visit_below(struct walk *w, int dir, const char *path, const char *name, unsigned depth,
+static int visit_below(struct cpt *c, int dir, const char *path, const char *name, unsigned depth,
 		       struct err *err)
 {
 	_free_ char *sub = mem_printf("%s/%s", strcmp(path, "/") ? path : "", name);
 	_fd_ int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
-	if (fd < 0)
-		return err_sys(err, "cgroup %s", sub), unless_gone(w->c, err);
-	if (depth >= CGROUP_DEPTH_MAX || strlen(sub) > 4095 || w->c->m.cgroups.nr >= CGROUPS_MAX)
-		return refuse(w->c, sub, NULL, err, "it is too deep, or one of too many");
-	return visit(w, fd, sub, depth + 1, err);
+	if (fd < 0) {
+		err_sys(err, "cgroup %s", sub);
+		return unless_gone(c, err);
+	}
+	if (depth >= CGROUP_DEPTH_MAX || strlen(sub) > 4095 || c->m.cgroups.nr >= CGROUPS_MAX)
+		return refuse(c, sub, NULL, err, "it is too deep, or one of too many");
+	return visit(c, fd, sub, depth + 1, err);
 }
 
-static int visit(struct walk *w, int dir, const char *path, unsigned depth, struct err *err)
+static int visit(struct cpt *c, int dir, const char *path, unsigned depth, struct err *err)
 {
-	struct cgroup_obj *g = vec_add(&w->c->m.cgroups);
+	struct cgroup_obj *g = vec_add(&c->m.cgroups);
 	names dirs = {0};
 	int ret = 0;
 
 	g->path = mem_strdup(path);
-	if (read_group(w, dir, g, &dirs, err)) {
+	if (read_group(c, dir, g, &dirs, err)) {
 		err_ctx(err, "cgroup %s", path);
-		ret = unless_gone(w->c, err);
+		ret = unless_gone(c, err);
 	}
 	for (size_t i = 0; !ret && i < dirs.nr; i++)
-		ret = visit_below(w, dir, path, dirs.at[i], depth, err);
+		ret = visit_below(c, dir, path, dirs.at[i], depth, err);
 	free_names(&dirs);
 	return ret;
 }
 
 static int walk_all(struct cpt *c, struct err *err)
 {
-	struct walk w = {.c = c};
-	int ret = visit(&w, c->run.cgroup_fd, "/", 0, err);
-
-	vec_each(u, &w.usual)
-		free(u->name);
-	vec_free(&w.usual);
-	return ret;
+	return visit(c, c->run.cgroup_fd, "/", 0, err);
 }
 
 static void forget(struct cpt *c)
@@ -354,11 +350,18 @@ static int check_task(struct cpt *c, const struct cpt_task *t, struct err *err)
 	return 0;
 }
 
-int cpt_cgroup_check(struct cpt *c, struct err *err)
+int cpt_cgroup_look(struct cpt *c, struct err *err)
 {
 	int ret = walk_all(c, err);
 
 	forget(c);
+	return ret;
+}
+
+int cpt_cgroup_check(struct cpt *c, struct err *err)
+{
+	int ret = cpt_cgroup_look(c, err);
+
 	vec_each(t, &c->tasks)
 		if (!ret && !t->zombie)
 			ret = check_task(c, t, err);

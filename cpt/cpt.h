@@ -101,6 +101,9 @@ int cpt_task_write_tree(struct cpt *c, uint32_t round, bool frozen, struct err *
 
 /* --- cpt/cgroup.c --- */
 int cpt_cgroup_check(struct cpt *c, struct err *err);
+/* Between rounds: an error if something came up that cannot be carried. What is injected into a task that the
+ * VE has frozen would not run. */
+int cpt_cgroup_look(struct cpt *c, struct err *err);
 int cpt_cgroup_collect(struct cpt *c, struct err *err); /* frozen, before anything is injected */
 /* The cgroup of a task as task_obj has it, from what was collected. */
 const char *cpt_cgroup_of(const struct cpt *c, const struct cpt_task *t);

@@ -175,7 +175,7 @@ int verst_dump_round(struct verst_dump *d, struct verst_round *ret, struct err *
 	int64_t began_ns = io_now_ns();
 
 	*ret = (struct verst_round){0};
-	if (cpt_task_list(c, err) || cpt_mm_track(c, err) ||
+	if (cpt_task_list(c, err) || cpt_cgroup_look(c, err) || cpt_mm_track(c, err) ||
 	    cpt_task_write_tree(c, d->rounds + 1, false, err) || cpt_mm_round(c, ret, err) ||
 	    img_round_end(c->w, d->rounds + 1, err))
 		return err_ctx(err, "round %u", d->rounds + 1);

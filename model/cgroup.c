@@ -2,6 +2,7 @@
 #include "model/cgroup.h"
 
 #include <fnmatch.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/lib.h"
@@ -53,6 +54,14 @@ const struct cgroup_control *cgroup_control_of(const char *name)
 		if (!fnmatch(controls[i].name, name, 0))
 			return &controls[i];
 	return NULL;
+}
+
+/* No limit at all is also told as a number: mm/hugetlb_cgroup.c, hugetlb_cgroup_read_u64_max */
+bool cgroup_is_initial(const struct cgroup_control *control, const char *value)
+{
+	if (!strcmp(value, control->initial))
+		return true;
+	return !strcmp(control->initial, "max") && strtoull(value, NULL, 10) >= 1ull << 62;
 }
 
 /* cgroup-v2.rst, "Model of Delegation" */

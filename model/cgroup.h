@@ -41,6 +41,9 @@ struct cgroup_control {
 /* NULL: nothing that is set is told by a file of this name. */
 const struct cgroup_control *cgroup_control_of(const char *name);
 
+/* Is the value that of a new cgroup? */
+bool cgroup_is_initial(const struct cgroup_control *control, const char *value);
+
 /* Does the VE's root own this file of the VE's own cgroup? All others there are the node's. */
 bool cgroup_is_delegated(const char *name);
 
