@@ -29,6 +29,18 @@ static int64_t clock_ns(clockid_t clock)
 	return ts.tv_sec * 1000000000LL + ts.tv_nsec;
 }
 
+int64_t rst_clock_passed_ns(const struct rst *r, int32_t clock)
+{
+	bool is_boottime = clock == CLOCK_BOOTTIME || clock == CLOCK_BOOTTIME_ALARM;
+	bool is_of_cpu = clock < 0 || clock == CLOCK_PROCESS_CPUTIME_ID || clock == CLOCK_THREAD_CPUTIME_ID;
+	const struct ve_obj *ve = r->m.ve.nr ? r->m.ve.at : NULL;
+
+	if (!ve || is_of_cpu)
+		return 0;
+	return is_boottime ? clock_ns(CLOCK_BOOTTIME) + r->run.boottime_offset_ns - ve->boottime_ns
+			   : clock_ns(CLOCK_MONOTONIC) + r->run.monotonic_offset_ns - ve->monotonic_ns;
+}
+
 /* The child makes the namespace, says so through the pipe, and waits for its end. */
 static void make_in_child(int userns_fd, const struct ns_offsets *offsets, int said)
 {

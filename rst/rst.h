@@ -108,8 +108,14 @@ void rst_sock_kick(struct rst *r);
 int rst_mount_apply(struct rst *r, const struct mount_obj *m, struct err *err);
 int rst_fsent_apply(struct rst *r, const struct fsent_obj *e, struct err *err);
 int rst_clock_restore(struct rst *r, struct err *err); /* rst/clock.c */
-int rst_uts_restore(struct rst *r, struct err *err);   /* rst/uts.c */
-int rst_ns_network(struct rst *r, struct err *err);    /* devices' state, addresses, routes, sysctls */
+/*
+ * How much further one of the VE's clocks is than when it was stopped: it went on while this was built, and
+ * so must its timers. Less than nothing if the VE is to wait until its clock is where it was. A clock of CPU
+ * time stood still.
+ */
+int64_t rst_clock_passed_ns(const struct rst *r, int32_t clock);
+int rst_uts_restore(struct rst *r, struct err *err); /* rst/uts.c */
+int rst_ns_network(struct rst *r, struct err *err);  /* devices' state, addresses, routes, sysctls */
 
 /* --- rst/cgroup.c --- */
 /* Directories, controllers, owners; and each task into its own. */

@@ -122,16 +122,28 @@ static struct timeval timeval_of(int64_t ns)
 	return (struct timeval){ns / 1000000000, ns % 1000000000 / 1000};
 }
 
+/* What has passed in the VE since it stood still counts; one that is over by now expires at once. */
+static int64_t left_by_now(int64_t left_ns, int64_t passed_ns, int64_t least_ns)
+{
+	int64_t by_now_ns;
+
+	if (__builtin_sub_overflow(left_ns, passed_ns, &by_now_ns))
+		return left_ns; /* it never expires */
+	return MAX(by_now_ns, least_ns);
+}
+
 /*
  * One with an interval and nothing left has expired, and its signal waits to be taken (only then does the
  * kernel start it again): it expires at once, which adds nothing to a signal that is pending. Less than 1 us
  * would be taken for "none".
  */
-static void add_itimers(struct remote_batch *b, const struct task_obj *obj)
+static void add_itimers(struct remote_batch *b, const struct rst *r, const struct task_obj *obj)
 {
 	for (int i = 0; i < 3; i++) {
 		const struct itimer_obj *timer = &obj->itimers[i];
-		struct itimerval it = {timeval_of(timer->interval_ns), timeval_of(MAX(timer->left_ns, 1000))};
+		int64_t passed_ns = i == ITIMER_REAL ? rst_clock_passed_ns(r, CLOCK_MONOTONIC) : 0;
+		struct itimerval it = {timeval_of(timer->interval_ns),
+				       timeval_of(left_by_now(timer->left_ns, passed_ns, 1000))};
 
 		if (timer->left_ns || timer->interval_ns)
 			remote_call(b, "setitimer", 0, SYS_setitimer, ra_num(i),
@@ -151,9 +163,10 @@ static size_t add_sigevent(struct remote_batch *b, const struct posix_timer_obj 
 	return remote_batch_data(b, &ev, sizeof(ev));
 }
 
-static void add_timer_armed(struct remote_batch *b, const struct posix_timer_obj *timer)
+static void add_timer_armed(struct remote_batch *b, const struct rst *r, const struct posix_timer_obj *timer)
 {
-	struct itimerspec it = {timespec_of(timer->interval_ns), timespec_of(timer->left_ns)};
+	int64_t left_ns = left_by_now(timer->left_ns, rst_clock_passed_ns(r, timer->clock), 1);
+	struct itimerspec it = {timespec_of(timer->interval_ns), timespec_of(left_ns)};
 
 	if (timer->left_ns)
 		remote_call(b, "timer_settime", 0, SYS_timer_settime, ra_num(timer->id), ra_num(0),
@@ -162,7 +175,8 @@ static void add_timer_armed(struct remote_batch *b, const struct posix_timer_obj
 
 /* Linux 6.15 on lets a process choose ids. Before, they count up from 0: timers in between are made and
  * deleted. */
-static int restore_posix_timers(struct rst_task *t, const struct task_obj *obj, struct err *err)
+static int restore_posix_timers(struct rst *r, struct rst_task *t, const struct task_obj *obj,
+				struct err *err)
 {
 	struct remote_batch *b;
 	int64_t mode;
@@ -187,7 +201,7 @@ static int restore_posix_timers(struct rst_task *t, const struct task_obj *obj, 
 		next++;
 		remote_call(b, "timer_create", 0, SYS_timer_create, ra_num(timer->clock), ra_data(ev),
 			    ra_data(id));
-		add_timer_armed(b, timer);
+		add_timer_armed(b, r, timer);
 	}
 	if (mode >= 0)
 		remote_call(b, "prctl", 0, SYS_prctl, ra_num(KABI_PR_TIMER_RESTORE_IDS),
@@ -324,7 +338,7 @@ static int restore_thread(struct rst *r, struct rst_task *t, const struct task_o
 	add_pending(b, th->pending.at, th->pending.nr, obj->pid, th->tid);
 	if (i == 0) {
 		add_pending(b, obj->pending.at, obj->pending.nr, obj->pid, 0);
-		add_itimers(b, obj);
+		add_itimers(b, r, obj);
 		add_limits(b, obj);
 		if (obj->child_subreaper)
 			remote_call(b, "PR_SET_CHILD_SUBREAPER", 0, SYS_prctl, ra_num(PR_SET_CHILD_SUBREAPER),
@@ -365,7 +379,7 @@ int rst_task_state(struct rst *r, struct err *err)
 		if (!t->r)
 			continue;
 		write_oom_score(t, obj);
-		if (restore_actions(r, t, obj, err) || restore_posix_timers(t, obj, err))
+		if (restore_actions(r, t, obj, err) || restore_posix_timers(r, t, obj, err))
 			return err_ctx(err, "task %u", t->t.pid);
 		/* the leader last: what it sets for all must not be undone by what a thread does */
 		for (size_t i = obj->threads.nr; i-- > 0;)

@@ -15,25 +15,6 @@ static struct timespec of_ns(int64_t ns)
 	return (struct timespec){ns / 1000000000, ns % 1000000000};
 }
 
-/*
- * How much further the VE's clock is than when it was stopped: it went on while this was built, and so must
- * its timers. Less than nothing if the VE is to wait until its clock is where it was.
- */
-static int64_t passed_ns(const struct rst *r, int32_t clock)
-{
-	bool is_boottime = clock == CLOCK_BOOTTIME || clock == CLOCK_BOOTTIME_ALARM;
-	const struct ve_obj *ve = r->m.ve.nr ? r->m.ve.at : NULL;
-	struct timespec ts;
-	int64_t host_ns;
-
-	if (!ve)
-		return 0;
-	clock_gettime(is_boottime ? CLOCK_BOOTTIME : CLOCK_MONOTONIC, &ts);
-	host_ns = ts.tv_sec * 1000000000LL + ts.tv_nsec;
-	return is_boottime ? host_ns + r->run.boottime_offset_ns - ve->boottime_ns
-			   : host_ns + r->run.monotonic_offset_ns - ve->monotonic_ns;
-}
-
 struct state {
 	int64_t left_ns; /* 0: not armed */
 	uint64_t ticks;
@@ -47,7 +28,8 @@ static struct state state_now(const struct rst *r, const struct timerfd_obj *t)
 
 	if (!t->left_ns || t->absolute_ns)
 		return s;
-	if (__builtin_sub_overflow(passed_ns(r, t->clock), t->left_ns, &over_ns) || over_ns == INT64_MIN)
+	if (__builtin_sub_overflow(rst_clock_passed_ns(r, t->clock), t->left_ns, &over_ns) ||
+	    over_ns == INT64_MIN)
 		return s; /* it never expires */
 	if (over_ns < 0) {
 		s.left_ns = -over_ns;

@@ -4,7 +4,7 @@
 
 #include "tests/live/live.h"
 
-#define SLACK_NS 400000000ll
+#define SLACK_NS 250000000ll
 
 static int armed, ticking, expired, idle, absolute, fresh;
 static int64_t armed_at_ns, absolute_at_s;

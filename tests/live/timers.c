@@ -5,7 +5,7 @@
 
 #include "tests/live/live.h"
 
-#define SLACK_NS 400000000ll
+#define SLACK_NS 250000000ll
 
 /* not libc's: its timer_t is not the kernel's id for every kind */
 typedef int kernel_timer;
