@@ -160,7 +160,13 @@ struct cpt_file_kind {
 
 extern const struct cpt_file_kind cpt_reg_kind, cpt_memfd_kind, cpt_pipe_kind, cpt_chardev_kind,
 	cpt_eventfd_kind, cpt_epoll_kind, cpt_timerfd_kind, cpt_signalfd_kind, cpt_tty_kind, cpt_unix_kind,
-	cpt_inet_kind, cpt_pidfd_kind;
+	cpt_inet_kind, cpt_pidfd_kind, cpt_inotify_kind;
+
+/* --- cpt/inotify.c --- */
+/* While the VE runs: which queues there are. Then, as often as it is stopped: does one hold events? Those
+ * cannot be put back into another queue, so its readers must be let go on. ret says which. */
+int cpt_inotify_list(struct cpt *c, struct err *err);
+bool cpt_inotify_busy(struct cpt *c, char ret[static 64]);
 
 int cpt_file_check(struct cpt *c, struct err *err);
 int cpt_file_collect(struct cpt *c, struct err *err); /* fd tables, open files, fs (root, cwd, umask) */

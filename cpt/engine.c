@@ -260,22 +260,36 @@ static int stop_once(struct cpt *c, struct err *err)
 	return ve_thaw(&c->run, err);
 }
 
+/* What is over when the VE has run for a moment more; NULL: nothing of that kind. */
+static const char *bad_moment(struct cpt *c, char where[static 64])
+{
+	where[0] = 0;
+	if (cpt_task_in_vfork(c))
+		return "a task was between vfork and exec";
+	return cpt_inotify_busy(c, where) ? ": its inotify queue held events that nobody had read" : NULL;
+}
+
 static int stop_ve(struct verst_dump *d, struct err *err)
 {
 	struct cpt *c = &d->c;
+	const char *why;
+	char where[64];
 
+	if (cpt_task_list(c, err) || cpt_inotify_list(c, err))
+		return -1;
 	hurry(d);
 	c->frozen = true; /* from here on an abort thaws */
 	for (int tries = 0;; tries++) {
 		d->frozen_at_ns = io_now_ns();
 		if (stop_once(c, err))
 			return -1;
-		if (!cpt_task_in_vfork(c))
+		why = bad_moment(c, where);
+		if (!why)
 			break;
 		let_go(d);
 		if (tries == STOP_TRIES)
-			return err_set(err, ERR_CHECKPOINT,
-				       "at every one of %d stops a task was between vfork and exec", tries);
+			return err_set(err, ERR_CHECKPOINT, "at every one of %d stops %s%s", tries, where,
+				       why);
 		usleep(STOP_PAUSE_US);
 	}
 	c->stats.freeze_ns = io_now_ns() - d->frozen_at_ns;

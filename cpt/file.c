@@ -14,9 +14,9 @@
 
 /* FILE_REG last: it takes what has a path. */
 static const struct cpt_file_kind *const kinds[] = {
-	&cpt_memfd_kind,   &cpt_pipe_kind,  &cpt_tty_kind,     &cpt_chardev_kind,
-	&cpt_eventfd_kind, &cpt_epoll_kind, &cpt_timerfd_kind, &cpt_signalfd_kind,
-	&cpt_pidfd_kind,   &cpt_unix_kind,  &cpt_inet_kind,    &cpt_reg_kind,
+	&cpt_memfd_kind, &cpt_pipe_kind,    &cpt_tty_kind,	&cpt_chardev_kind, &cpt_eventfd_kind,
+	&cpt_epoll_kind, &cpt_timerfd_kind, &cpt_signalfd_kind, &cpt_pidfd_kind,   &cpt_inotify_kind,
+	&cpt_unix_kind,	 &cpt_inet_kind,    &cpt_reg_kind,
 };
 
 /* From how many descriptors on, in all, it pays to load the iterator: 20 ms before the freeze for 6 us each
@@ -38,7 +38,6 @@ static const struct cpt_file_kind *kind_of(const struct cpt_fd *fd)
 static const struct {
 	const char *link, *what, *hint;
 } strangers[] = {
-	{"anon_inode:inotify", "inotify queue", NULL},
 	{"anon_inode:[fanotify]", "fanotify queue", NULL},
 	{"anon_inode:[io_uring]", "io_uring", "configure the program to use epoll"},
 	{"anon_inode:bpf-map", "BPF map", NULL},
@@ -472,6 +471,8 @@ void cpt_file_free(struct cpt *c)
 	vec_free(&s->ttys);
 	vec_free(&s->epolls);
 	vec_free(&s->pidfds);
+	vec_free(&s->inotifys);
+	cpt_inotify_forget_mounts(c);
 	idx_clear(&s->group_idx);
 	idx_clear(&s->reg_idx);
 	idx_clear(&s->mapping_idx);

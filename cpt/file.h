@@ -76,6 +76,20 @@ struct cpt_epoll_known {
 	char where[64];
 };
 
+/* An inotify queue that somebody has. */
+struct cpt_inotify_known {
+	pid_t pid;
+	uint64_t start_ticks;
+	uint32_t fd;
+};
+
+/* A mount of the VE on which inodes are looked for. */
+struct cpt_inotify_mount {
+	dev_t dev;
+	char *path;
+	int fd; /* -1: not opened yet */
+};
+
 /* A process that is gone; several open files may name it. */
 struct cpt_pidfd_known {
 	ino_t ino; /* of pidfs */
@@ -117,6 +131,8 @@ struct cpt_file_state {
 	VEC(struct cpt_tty_known) ttys;
 	VEC(struct cpt_epoll_known) epolls;
 	VEC(struct cpt_pidfd_known) pidfds;
+	VEC(struct cpt_inotify_known) inotifys;
+	VEC(struct cpt_inotify_mount) inotify_mounts;
 	VEC(struct cpt_dir) dirs;
 	VEC(struct cpt_name_known) names;
 	bool frozen_seen; /* what was only true of the running VE is forgotten */
@@ -180,6 +196,9 @@ int cpt_reg_stat(struct cpt *c, const char *path, struct stat *ret);
 
 /* What the descriptor is, as a file of the tree; it may have lost its name. */
 int cpt_reg_of_fd(struct cpt *c, const struct cpt_fd *fd, reg_id *ret, struct err *err);
+
+/* --- cpt/inotify.c --- */
+void cpt_inotify_forget_mounts(struct cpt *c);
 
 /* --- cpt/names.c --- */
 /* Another name of a file that has lost its name `path` (in the VE's root), as readlink would tell it. NULL:

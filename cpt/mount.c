@@ -6,6 +6,7 @@
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 
 #include "cpt/cpt.h"
 #include "cpt/ns.h"
@@ -183,4 +184,19 @@ int cpt_mount_collect(struct cpt *c, struct err *err)
 		c->m.mounts.at[i].id = (mount_id)i + 1;
 	vec_free(&list);
 	return 0;
+}
+
+int cpt_mount_each(struct cpt *c, int (*fn)(void *arg, dev_t dev, const char *path), void *arg,
+		   struct err *err)
+{
+	mount_vec list = {0};
+	int ret = 0;
+
+	if (read_mounts(c, &list, err))
+		return -1;
+	vec_each(m, &list)
+		if (!ret)
+			ret = fn(arg, makedev(m->dev_major, m->dev_minor), m->mountpoint);
+	free_mounts(&list);
+	return ret;
 }

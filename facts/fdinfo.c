@@ -167,6 +167,60 @@ int fdinfo_epoll_parse(const char *text, fdinfo_epoll_targets *ret, struct err *
 	return 0;
 }
 
+/* "c:81 f_handle:679671..." after fhandle-bytes */
+static void handle_parse(const char *at, struct fdinfo_inotify_watch *ret)
+{
+	uint32_t bytes;
+	int32_t type;
+	int used = 0;
+
+	if (sscanf(at, " fhandle-bytes:%" SCNx32 " fhandle-type:%" SCNx32 " f_handle:%n", &bytes,
+		   (uint32_t *)&type, &used) != 2 ||
+	    !used || bytes > sizeof(ret->handle))
+		return;
+	at += used;
+	for (uint32_t i = 0; i < bytes; i++, at += 2)
+		if (sscanf(at, "%2" SCNx8, &ret->handle[i]) != 1)
+			return;
+	ret->handle_type = type;
+	ret->handle_bytes = bytes;
+}
+
+static int by_wd(const void *a, const void *b)
+{
+	uint32_t x = ((const struct fdinfo_inotify_watch *)a)->wd,
+		 y = ((const struct fdinfo_inotify_watch *)b)->wd;
+
+	return x < y ? -1 : x > y;
+}
+
+int fdinfo_inotify_parse(const char *text, fdinfo_inotify_watches *ret, struct err *err)
+{
+	fdinfo_inotify_watches watches = {0};
+
+	for (const char *at = text; (at = value_of(at, "inotify wd:"));) {
+		struct fdinfo_inotify_watch w = {0};
+		uint64_t dev;
+		int used = 0;
+
+		/* fs/notify/fdinfo.c inotify_fdinfo, all in hex */
+		if (sscanf(at,
+			   "%" SCNx32 " ino:%" SCNx64 " sdev:%" SCNx64 " mask:%" SCNx32 " ignored_mask:%*x%n",
+			   &w.wd, &w.ino, &dev, &w.mask, &used) != 4 ||
+		    !used) {
+			vec_free(&watches);
+			return err_set(err, ERR_SYSTEM, "fdinfo: \"inotify wd:%.60s\" is not understood", at);
+		}
+		w.dev = makedev(dev >> 20, dev & 0xfffff);
+		handle_parse(at + used, &w);
+		vec_push(&watches, w);
+	}
+	if (watches.nr)
+		qsort(watches.at, watches.nr, sizeof(*watches.at), by_wd);
+	*ret = watches;
+	return 0;
+}
+
 /* "1: -> POSIX  ADVISORY  WRITE 1234 fe:00:5678 0 EOF", the number already cut off */
 static int lock_parse(const char *at, struct fdinfo_lock *ret)
 {

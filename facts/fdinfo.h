@@ -54,6 +54,18 @@ typedef VEC(struct fdinfo_epoll_target) fdinfo_epoll_targets;
  */
 int fdinfo_epoll_parse(const char *text, fdinfo_epoll_targets *ret, struct err *err);
 
+struct fdinfo_inotify_watch {
+	uint32_t wd, mask;
+	uint64_t ino; /* as the filesystem keeps it, stat(2) may tell others */
+	dev_t dev;    /* of the filesystem, as in mountinfo */
+	int32_t handle_type;
+	uint32_t handle_bytes; /* 0: the filesystem has none */
+	uint8_t handle[128];   /* MAX_HANDLE_SZ */
+};
+typedef VEC(struct fdinfo_inotify_watch) fdinfo_inotify_watches;
+/* By ascending wd. */
+int fdinfo_inotify_parse(const char *text, fdinfo_inotify_watches *ret, struct err *err);
+
 /* One line of /proc/locks. */
 struct fdinfo_lock {
 	char kind[16]; /* FLOCK, POSIX, OFDLCK, LEASE, DELEG */

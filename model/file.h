@@ -18,6 +18,7 @@ enum file_kind {
 	FILE_UNIX,
 	FILE_INET, /* TCP and UDP, both families */
 	FILE_PIDFD,
+	FILE_INOTIFY,
 	FILE_KINDS
 };
 
@@ -130,6 +131,20 @@ struct pidfd_obj {
 	uint32_t id;
 	uint32_t pid;	    /* in the VE, perhaps a zombie; 0: it is gone, its parent knows of it */
 	uint32_t exit_code; /* wait status of one that is gone; 0 too where the kernel does not tell it */
+};
+
+#define INOTIFY_WD_MAX (1u << 18) /* a restore counts up to it */
+
+struct inotify_watch {
+	uint32_t wd;   /* ascending */
+	uint32_t mask; /* events, IN_ONESHOT, IN_EXCL_UNLINK */
+	reg_id reg;
+};
+
+/* Its queue is empty. */
+struct inotify_obj {
+	uint32_t id;
+	VEC(struct inotify_watch) watches;
 };
 
 /* A pseudo-terminal pair, or the VE's console (index 0, no data: its other end is the supervisor's). */

@@ -178,6 +178,12 @@ void model_free_signalfd(struct signalfd_obj *signalfd)
 	*signalfd = (struct signalfd_obj){0};
 }
 
+void model_free_inotify(struct inotify_obj *inotify)
+{
+	vec_free(&inotify->watches);
+	*inotify = (struct inotify_obj){0};
+}
+
 void model_free_pidfd(struct pidfd_obj *pidfd)
 {
 	*pidfd = (struct pidfd_obj){0};
@@ -322,6 +328,7 @@ LOOKUP(eventfd, uint32_t, eventfds)
 LOOKUP(timerfd, uint32_t, timerfds)
 LOOKUP(signalfd, uint32_t, signalfds)
 LOOKUP(epoll, uint32_t, epolls)
+LOOKUP(inotify, uint32_t, inotifys)
 LOOKUP(pidfd, uint32_t, pidfds)
 LOOKUP(chardev, uint32_t, chardevs)
 LOOKUP(mount, mount_id, mounts)

@@ -53,6 +53,7 @@ struct eventfd_obj *model_eventfd(const struct model *m, uint32_t id);
 struct timerfd_obj *model_timerfd(const struct model *m, uint32_t id);
 struct signalfd_obj *model_signalfd(const struct model *m, uint32_t id);
 struct epoll_obj *model_epoll(const struct model *m, uint32_t id);
+struct inotify_obj *model_inotify(const struct model *m, uint32_t id);
 struct pidfd_obj *model_pidfd(const struct model *m, uint32_t id);
 struct chardev_obj *model_chardev(const struct model *m, uint32_t id);
 struct mount_obj *model_mount(const struct model *m, mount_id id);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include <sys/inotify.h>
 #include <time.h>
 
 #include "model/validate.h"
@@ -48,6 +49,31 @@ static int validate_small(const struct model *m, struct err *err)
 	vec_each(pipe, &m->pipes) {
 		if (validate_pipe(pipe, err))
 			return err_ctx(err, "pipe %u", pipe->id);
+	}
+	return 0;
+}
+
+static int validate_inotify(const struct model *m, const struct inotify_obj *inotify, struct err *err)
+{
+	uint32_t last = 0;
+
+	vec_each(w, &inotify->watches) {
+		if (w->wd <= last || w->wd > INOTIFY_WD_MAX)
+			return validate_bad(err, "watch %u: impossible number, or out of order", w->wd);
+		if (w->mask & ~(uint32_t)(IN_ALL_EVENTS | IN_ONESHOT | IN_EXCL_UNLINK))
+			return validate_bad(err, "watch %u: impossible mask %x", w->wd, w->mask);
+		if (!model_reg(m, w->reg))
+			return validate_bad(err, "watch %u: file %u does not exist", w->wd, w->reg);
+		last = w->wd;
+	}
+	return 0;
+}
+
+static int validate_inotifys(const struct model *m, struct err *err)
+{
+	vec_each(i, &m->inotifys) {
+		if (validate_inotify(m, i, err))
+			return err_ctx(err, "inotify %u", i->id);
 	}
 	return 0;
 }
@@ -113,6 +139,8 @@ static const void *thing_of(const struct model *m, const struct file_obj *f)
 		return model_unix(m, f->of);
 	case FILE_INET:
 		return model_inet(m, f->of);
+	case FILE_INOTIFY:
+		return model_inotify(m, f->of);
 	case FILE_PIDFD:
 		return model_pidfd(m, f->of);
 	case FILE_KINDS:
@@ -206,7 +234,7 @@ static int validate_epolls(const struct model *m, struct err *err)
 int validate_files(const struct model *m, struct err *err)
 {
 	if (validate_small(m, err) || validate_ttys(m, err) || validate_epolls(m, err) ||
-	    validate_pidfds(m, err))
+	    validate_pidfds(m, err) || validate_inotifys(m, err))
 		return -1;
 	vec_each(f, &m->files) {
 		if (validate_file(m, f, err))

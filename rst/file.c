@@ -8,9 +8,9 @@
 #include <sys/resource.h>
 
 static const struct rst_file_kind *const kinds[] = {
-	&rst_reg_kind,	   &rst_memfd_kind, &rst_pipe_kind,    &rst_chardev_kind,
-	&rst_eventfd_kind, &rst_epoll_kind, &rst_timerfd_kind, &rst_signalfd_kind,
-	&rst_tty_kind,	   &rst_unix_kind,  &rst_inet_kind,    &rst_pidfd_kind,
+	&rst_reg_kind,	 &rst_memfd_kind,   &rst_pipe_kind,	&rst_chardev_kind, &rst_eventfd_kind,
+	&rst_epoll_kind, &rst_timerfd_kind, &rst_signalfd_kind, &rst_tty_kind,	   &rst_unix_kind,
+	&rst_inet_kind,	 &rst_pidfd_kind,   &rst_inotify_kind,
 };
 
 #define OWN_FDS	    128 /* of the engine, beside the VE's open files */
@@ -220,6 +220,9 @@ void rst_file_free(struct rst *r)
 	vec_each(p, &r->file->pidfds)
 		cleanup_fd(&p->fd);
 	vec_free(&r->file->pidfds);
+	vec_each(i, &r->file->inotifys)
+		cleanup_fd(&i->fd);
+	vec_free(&r->file->inotifys);
 	free(r->file);
 	r->file = NULL;
 }

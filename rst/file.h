@@ -35,12 +35,19 @@ struct rst_pidfd {
 	int fd;
 };
 
+/* A copy of ours, for the time when watches begin. */
+struct rst_inotify {
+	uint32_t id;
+	int fd;
+};
+
 struct rst_file_state {
 	VEC(struct rst_ghost) ghosts;
 	VEC(struct rst_pipe) pipes;
 	VEC(struct rst_tty) ttys;
 	VEC(struct rst_tty_early) early;
 	VEC(struct rst_pidfd) pidfds;
+	VEC(struct rst_inotify) inotifys;
 };
 
 struct rst_file_state *rst_file_state(struct rst *r); /* made on first use */

@@ -25,7 +25,8 @@ static const struct rst_step steps[] = {
 	{"threads", "all threads", rst_task_threads, {"memory", "attach"}},
 	{"state", "signals, timers, limits, credentials", rst_task_state, {"threads", "names", "ipc"}},
 	{"limits", "limits of the cgroups the VE made", rst_cgroup_limits, {"state"}},
-	{"seal", "own registers set, our code gone; frozen", rst_task_seal, {"limits"}},
+	{"watch", "inotify watches, when nothing touches files any more", rst_inotify_watch, {"limits"}},
+	{"seal", "own registers set, our code gone; frozen", rst_task_seal, {"watch"}},
 	{"freezer", "cgroups that the VE had frozen", rst_cgroup_freezer, {"seal"}},
 };
 

@@ -83,7 +83,11 @@ struct rst_file_kind {
 
 extern const struct rst_file_kind rst_reg_kind, rst_memfd_kind, rst_pipe_kind, rst_chardev_kind,
 	rst_eventfd_kind, rst_epoll_kind, rst_timerfd_kind, rst_signalfd_kind, rst_tty_kind, rst_unix_kind,
-	rst_inet_kind, rst_pidfd_kind;
+	rst_inet_kind, rst_pidfd_kind, rst_inotify_kind;
+
+/* Watches begin, as the last thing that has to do with files: what is done before must cause no events.
+ * rst/inotify.c */
+int rst_inotify_watch(struct rst *r, struct err *err);
 
 int rst_file_open_all(struct rst *r, struct err *err);
 int rst_file_place(struct rst *r, struct err *err); /* fd tables, cwd, root, umask, owners */

@@ -133,6 +133,8 @@ static void take_outer_end(void *arg)
 
 	must(pidfd == 3);
 	must(syscall(SYS_pidfd_getfd, pidfd, outside[0], 0) == 4 && inotify_init() == 5);
+	must(inotify_add_watch(5, "/", IN_OPEN) == 1);
+	close(open("/", O_RDONLY | O_DIRECTORY)); /* an event that nobody reads */
 	must(eventfd(0, 0) == 6 && epoll_create1(0) == 7);
 	must(!epoll_ctl(7, EPOLL_CTL_ADD, 6, &(struct epoll_event){.events = EPOLLIN}));
 	must(socket(AF_NETLINK, SOCK_RAW, 0) == 8);

@@ -20,6 +20,7 @@ Test(file_pure, fdinfo)
 	fdinfo_locks locks;
 	uint64_t mask;
 	int32_t pid;
+	fdinfo_inotify_watches watches;
 
 	cr_assert_eq(fdinfo_common_parse("pos:\t7\nflags:\t02100002\nmnt_id:\t27\nlock:\t1: FLOCK  ADVISORY  "
 					 "WRITE 22 fe:00:9 0 EOF\n",
@@ -56,6 +57,20 @@ Test(file_pure, fdinfo)
 	cr_assert_eq(fdinfo_pidfd_parse("pos:\t0\nPid:\t-1\nNSpid:\t-1\n", &pid, &err), 0);
 	cr_assert_eq(pid, -1);
 	cr_assert_eq(fdinfo_pidfd_parse("pos:\t0\nNSpid:\t1\n", &pid, &err), -1);
+	cr_assert_eq(
+		fdinfo_inotify_parse("pos:\t0\ninotify wd:1a ino:719667 sdev:15 mask:20 ignored_mask:0 \n"
+				     "inotify wd:2 ino:3c51a sdev:fe00001 mask:84000fff ignored_mask:0 "
+				     "fhandle-bytes:8 fhandle-type:81 f_handle:1ac50300000000ff\n",
+				     &watches, &err),
+		0);
+	cr_assert_eq(watches.nr, 2);
+	cr_assert(watches.at[0].wd == 2 && watches.at[0].mask == 0x84000fff && watches.at[0].ino == 0x3c51a);
+	cr_assert(watches.at[0].dev == makedev(254, 1) && watches.at[0].handle_type == 0x81);
+	cr_assert(watches.at[0].handle_bytes == 8 && watches.at[0].handle[1] == 0xc5 &&
+		  watches.at[0].handle[7] == 0xff);
+	cr_assert(watches.at[1].wd == 26 && !watches.at[1].handle_bytes);
+	vec_free(&watches);
+	cr_assert_eq(fdinfo_inotify_parse("inotify wd:1 ino:zz\n", &watches, &err), -1);
 	cr_assert_eq(fdinfo_epoll_parse("pos:\t0\ntfd:        3 events: c0000000 data: 1234567890abcdef  "
 					"pos:0 ino:414 sdev:1000002\n"
 					"tfd:       12 events: 19 data: c  pos:0 ino:1 sdev:10\n",

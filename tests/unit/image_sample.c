@@ -226,6 +226,9 @@ static void add_open_things(struct model *m)
 	*vec_add(&m->eventfds) = (struct eventfd_obj){1, 3, true};
 	*vec_add(&m->timerfds) = (struct timerfd_obj){.id = 1, .clock = 1, .left_ns = 5, .interval_ns = 6};
 	*vec_add(&m->signalfds) = (struct signalfd_obj){1, 0x4000};
+	vec_add(&m->inotifys)->id = 1;
+	vec_push(&m->inotifys.at[0].watches, ((struct inotify_watch){3, 0x80000002, 1}));
+	vec_push(&m->inotifys.at[0].watches, ((struct inotify_watch){7, 0xfff, 2}));
 	*vec_add(&m->pidfds) = (struct pidfd_obj){1, 7, 0};
 	*vec_add(&m->pidfds) = (struct pidfd_obj){2, 0, 0x300};
 	*vec_add(&m->ttys) = (struct tty_obj){.id = 1,
@@ -250,7 +253,7 @@ static void add_files(struct model *m)
 	} files[] = {{FILE_REG, 2},   {FILE_PIPE, 1},	 {FILE_CHARDEV, 1},  {FILE_EVENTFD, 1},
 		     {FILE_EPOLL, 1}, {FILE_TIMERFD, 1}, {FILE_SIGNALFD, 1}, {FILE_TTY, 1},
 		     {FILE_UNIX, 1},  {FILE_UNIX, 2},	 {FILE_INET, 1},     {FILE_MEMFD, 1},
-		     {FILE_PIDFD, 1}, {FILE_PIDFD, 2}};
+		     {FILE_PIDFD, 1}, {FILE_PIDFD, 2},	 {FILE_INOTIFY, 1}};
 	struct files_obj *table = vec_add(&m->fdtables);
 
 	table->id = 1;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* A sane model passes; each way of being insane is refused, with the right words. */
 #include <criterion/criterion.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
 
 #include "tests/unit/image_sample.h"
@@ -137,6 +138,10 @@ Test(model_validate, files)
 	REFUSED("chardev 1", m.chardevs.at[0].major = 5000);
 	REFUSED("tty: index 3 is there twice", *vec_add(&m.ttys) = ((struct tty_obj){.id = 2, .index = 3}));
 	REFUSED("target 5: file 99", m.epolls.at[0].targets.at[0].file = 99);
+	REFUSED("watch 3: file 9", m.inotifys.at[0].watches.at[0].reg = 9);
+	REFUSED("watch 3: impossible mask", m.inotifys.at[0].watches.at[0].mask = IN_IGNORED);
+	REFUSED("watch 2: impossible number", m.inotifys.at[0].watches.at[1].wd = 2);
+	REFUSED("watch 300000: impossible number", m.inotifys.at[0].watches.at[1].wd = 300000);
 	REFUSED("pidfd 1: task 99", m.pidfds.at[0].pid = 99);
 	REFUSED("pidfd 1: impossible end", m.pidfds.at[0].exit_code = 1);
 	REFUSED("pidfd 2: impossible end", m.pidfds.at[1].exit_code = 0x137f);
