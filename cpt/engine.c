@@ -368,6 +368,9 @@ static int write_namespaces(struct cpt *c, struct err *err)
 	vec_each(ipc, &c->m.ipc)
 		if (img_put_ipc(c->w, ipc, err))
 			return -1;
+	vec_each(q, &c->m.msgqs)
+		if (img_put_msgq(c->w, q, err))
+			return -1;
 	return 0;
 }
 

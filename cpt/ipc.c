@@ -3,11 +3,17 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ipc.h>
+#include <sys/msg.h>
 
 #include "cpt/cpt.h"
 #include "cpt/ns.h"
 #include "facts/sysvipc.h"
 #include "kernel/ipcns.h"
+
+#ifndef MSG_COPY
+#define MSG_COPY 040000
+#endif
 
 static int number_of(const char *name, uint64_t *ret, struct err *err)
 {
@@ -49,7 +55,93 @@ static int collect_limits(struct cpt *c, struct err *err)
 	return 0;
 }
 
+/* --- queues --- */
+
+static struct ipc_owner perm_of(const struct cpt *c, const struct sysvipc_entry *e)
+{
+	return (struct ipc_owner){
+		.key = e->key,
+		.mode = e->perms & 0777,
+		.uid = e->uid - c->run.uid_base,
+		.gid = e->gid - c->run.uid_base,
+		.cuid = e->cuid - c->run.uid_base,
+		.cgid = e->cgid - c->run.uid_base,
+	};
+}
+
+/* Copies leave the queue as it is, its times and pids too (ipc/msg.c: do_msgrcv with MSG_COPY). */
+static int copy_messages(const struct sysvipc_entry *e, struct msgq_obj *q, struct err *err)
+{
+	struct {
+		long type;
+		uint8_t text[];
+	} *m = mem_alloc(sizeof(*m) + e->size_bytes);
+
+	for (uint64_t i = 0; i < e->nr; i++) {
+		ssize_t len = msgrcv((int)e->id, m, e->size_bytes, (long)i, MSG_COPY | IPC_NOWAIT);
+
+		if (len < 0) {
+			err_sys(err, "copying message %lu", i);
+			free(m);
+			return -1;
+		}
+		vec_push(&q->messages,
+			 ((struct msgq_message){(uint64_t)m->type, bytes_dup(m->text, (size_t)len)}));
+	}
+	free(m);
+	return 0;
+}
+
+static int collect_queue(struct cpt *c, const struct sysvipc_entry *e, struct err *err)
+{
+	struct msgq_obj *q = vec_add(&c->m.msgqs);
+	struct msqid_ds ds;
+
+	q->id = e->id + 1;
+	q->perm = perm_of(c, e);
+	if (msgctl((int)e->id, IPC_STAT, &ds))
+		return err_sys(err, "IPC_STAT");
+	q->qbytes = (uint32_t)ds.msg_qbytes;
+	return copy_messages(e, q, err);
+}
+
+static int by_id(const void *a, const void *b)
+{
+	const struct sysvipc_entry *x = a, *y = b;
+
+	return x->id < y->id ? -1 : x->id > y->id;
+}
+
+static int collect_queues(struct cpt *c, struct err *err)
+{
+	sysvipc_entries list = {0};
+	int ret = sysvipc_read(SYSVIPC_MSG, &list, err);
+
+	vec_sort(&list, by_id); /* the kernel has them by the lower part of the id */
+	vec_each(e, &list)
+		if (!ret && collect_queue(c, e, err))
+			ret = err_ctx(err, "System V message queue %u", e->id);
+	vec_free(&list);
+	return ret;
+}
+
 /* --- check --- */
+
+/* A copy of nothing: E2BIG or EFAULT say that the kernel knows MSG_COPY. */
+static int check_queues(struct cpt *c, struct err *err)
+{
+	sysvipc_entries list = {0};
+
+	if (sysvipc_read(SYSVIPC_MSG, &list, err))
+		return -1;
+	vec_each(e, &list)
+		if (e->nr && msgrcv((int)e->id, NULL, 0, 0, MSG_COPY | IPC_NOWAIT) < 0 && errno == ENOSYS)
+			findings_add(c->findings, "ipc namespace",
+				     "ipcs(1) inside shows it; this kernel has no CONFIG_CHECKPOINT_RESTORE",
+				     "System V message queue %u has messages, which cannot be copied", e->id);
+	vec_free(&list);
+	return 0;
+}
 
 static int refuse(struct cpt *c, enum sysvipc_kind kind, const char *what, struct err *err)
 {
@@ -70,10 +162,7 @@ int cpt_ipc_check(struct cpt *c, struct err *err)
 
 	if (ipcns_enter(&scope, c->run.init_pid, err))
 		return -1;
-	return refuse(c, SYSVIPC_SEM, "System V semaphore set", err) ||
-			       refuse(c, SYSVIPC_MSG, "System V message queue", err)
-		       ? -1
-		       : 0;
+	return refuse(c, SYSVIPC_SEM, "System V semaphore set", err) || check_queues(c, err) ? -1 : 0;
 }
 
 int cpt_ipc_collect(struct cpt *c, struct err *err)
@@ -82,5 +171,5 @@ int cpt_ipc_collect(struct cpt *c, struct err *err)
 
 	if (ipcns_enter(&scope, c->run.init_pid, err))
 		return -1;
-	return collect_limits(c, err);
+	return collect_limits(c, err) || collect_queues(c, err) ? -1 : 0;
 }

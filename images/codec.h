@@ -137,7 +137,7 @@ extern const struct img_codec img_codecs[IMG_CODECS];	  /* in the order of objec
 const struct img_codec *img_codec_of_type(uint16_t type); /* NULL */
 
 /* Tables that several kinds share. */
-extern const struct img_table img_sock_option_table, img_sock_packet_table, img_regs_table;
+extern const struct img_table img_sock_option_table, img_sock_packet_table, img_regs_table, img_ipc_owner_table;
 
 /* Memory that is given back as a whole. */
 struct img_arena_piece;

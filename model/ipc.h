@@ -14,4 +14,21 @@ struct ipc_obj {
 	uint32_t semmsl, semmns, semopm, semmni; /* the four numbers of sem */
 };
 
+struct ipc_owner {
+	uint32_t key; /* 0: IPC_PRIVATE */
+	uint32_t mode, uid, gid, cuid, cgid;
+};
+
+struct msgq_message {
+	uint64_t type; /* above 0 */
+	struct bytes text;
+};
+
+struct msgq_obj {
+	uint32_t id; /* that of msgget(2) and 1 */
+	struct ipc_owner perm;
+	uint32_t qbytes; /* how many bytes it takes */
+	VEC(struct msgq_message) messages;
+};
+
 #endif

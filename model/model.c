@@ -121,6 +121,14 @@ void model_free_ipc(struct ipc_obj *ipc)
 	*ipc = (struct ipc_obj){0};
 }
 
+void model_free_msgq(struct msgq_obj *msgq)
+{
+	vec_each(message, &msgq->messages)
+		free_bytes(&message->text);
+	vec_free(&msgq->messages);
+	*msgq = (struct msgq_obj){0};
+}
+
 void model_free_ghost(struct ghost_obj *ghost)
 {
 	free(ghost->dir);

@@ -54,6 +54,45 @@ static int validate_fsent(const struct model *m, const struct fsent_obj *f, stru
 	return model_validate_fsent(f, err);
 }
 
+/* --- ipc --- */
+
+static int validate_perm(const struct ipc_owner *p, struct err *err)
+{
+	if (p->mode > 0777)
+		return validate_bad(err, "impossible mode 0%o", p->mode);
+	if (p->uid > 65535 || p->gid > 65535 || p->cuid > 65535 || p->cgid > 65535)
+		return validate_bad(err, "impossible owner");
+	return 0;
+}
+
+static int validate_msgq(const struct msgq_obj *q, struct err *err)
+{
+	if (q->id > (uint32_t)INT32_MAX + 1)
+		return validate_bad(err, "impossible number");
+	vec_each(message, &q->messages)
+		if (!message->type || message->type > INT64_MAX)
+			return validate_bad(err, "impossible type of a message");
+	return validate_perm(&q->perm, err);
+}
+
+static int validate_msgqs(const struct model *m, struct err *err)
+{
+	VEC(uint32_t) keys = {0};
+	uint32_t twice = 0;
+	int ret = 0;
+
+	vec_each(q, &m->msgqs) {
+		if (!ret && validate_msgq(q, err))
+			ret = err_ctx(err, "msgq %u", q->id);
+		if (q->perm.key)
+			vec_push(&keys, q->perm.key);
+	}
+	if (!ret && !validate_unique(keys.at, keys.nr, &twice))
+		ret = validate_bad(err, "msgq: two with key 0x%x", twice);
+	vec_free(&keys);
+	return ret;
+}
+
 /* --- network --- */
 
 static bool has_link(const struct netns_obj *n, const char *name)
@@ -150,5 +189,7 @@ int validate_ns(const struct model *m, struct err *err)
 		if (validate_netns(n, err))
 			return err_ctx(err, "netns");
 	}
-	return 0;
+	if (m->ipc.nr > 1)
+		return validate_bad(err, "ipc: %zu instead of one", m->ipc.nr);
+	return validate_msgqs(m, err);
 }

@@ -126,6 +126,16 @@ static void add_ipc(struct model *m)
 					     .semmni = 32000};
 }
 
+static void add_queue(struct model *m)
+{
+	struct msgq_obj *q = vec_add(&m->msgqs);
+
+	*q = (struct msgq_obj){
+		.id = 32770, .perm = {.key = 0x5652534d, .mode = 0620, .uid = 5, .cgid = 6}, .qbytes = 9000};
+	vec_push(&q->messages, ((struct msgq_message){3, bytes_dup("first", 5)}));
+	vec_push(&q->messages, ((struct msgq_message){INT64_MAX, {0}}));
+}
+
 static void add_memory(struct model *m)
 {
 	*vec_add(&m->ghosts) = (struct ghost_obj){1, S_IFREG | 0600, 0, 0, 4096, 17, mem_strdup("/tmp")};
@@ -326,6 +336,7 @@ void sample_model(struct model *m)
 	add_tree(m, 2, true);
 	add_ns(m);
 	add_ipc(m);
+	add_queue(m);
 	add_memory(m);
 	add_open_things(m);
 	add_files(m);

@@ -204,6 +204,18 @@ Test(model_validate, cgroups)
 	REFUSED("task 1: cgroup /init does not exist", rename_to(&m.tasks.at[0].cgroup, "/init"));
 }
 
+Test(model_validate, ipc)
+{
+	REFUSED("ipc: 2 instead of one", *vec_add(&m.ipc) = (struct ipc_obj){0});
+	REFUSED("msgq 32770: impossible type", m.msgqs.at[0].messages.at[0].type = 0);
+	REFUSED("impossible type", m.msgqs.at[0].messages.at[1].type = UINT64_MAX);
+	REFUSED("impossible mode", m.msgqs.at[0].perm.mode = 01000);
+	REFUSED("impossible owner", m.msgqs.at[0].perm.cuid = 65536);
+	REFUSED("impossible number", m.msgqs.at[0].id = UINT32_MAX);
+	REFUSED("msgq: two with key",
+		*vec_add(&m.msgqs) = ((struct msgq_obj){.id = 32771, .perm = {.key = 0x5652534d}}));
+}
+
 Test(model, lookups)
 {
 	struct model m;
@@ -212,7 +224,7 @@ Test(model, lookups)
 	for (uint32_t id = 1; id <= 12; id++)
 		cr_assert_eq(model_file(&m, id)->id, id);
 	cr_assert_null(model_file(&m, 0));
-	cr_assert_null(model_file(&m, 13));
+	cr_assert_null(model_file(&m, 99));
 	cr_assert_eq(model_task(&m, 7)->pid, 7);
 	cr_assert_null(model_task(&m, 2));
 	cr_assert_eq(model_unix(&m, 2)->peer, 1);
