@@ -16,7 +16,9 @@
 #include "facts/fdinfo.h"
 #include "facts/proc.h"
 
-#define LINK	   "anon_inode:inotify"
+#define LINK "anon_inode:inotify"
+#define NO_DECODE                                                                                            \
+	0x81	      /* include/linux/exportfs.h FILEID_INO64_GEN: a name for fanotify, which nobody opens */
 #define WAIT_TRIES 20 /* for its readers, while the VE runs */
 #define WAIT_US	   5000
 
@@ -92,7 +94,7 @@ static int open_by_handle(int mount_fd, const struct fdinfo_inotify_watch *w)
 		uint8_t room[sizeof(struct file_handle) + sizeof(w->handle)];
 	} u = {.h = {.handle_bytes = w->handle_bytes, .handle_type = w->handle_type}};
 
-	if (!w->handle_bytes) {
+	if (!w->handle_bytes || w->handle_type == NO_DECODE) {
 		errno = EOPNOTSUPP;
 		return -1;
 	}
@@ -100,14 +102,21 @@ static int open_by_handle(int mount_fd, const struct fdinfo_inotify_watch *w)
 	return open_by_handle_at(mount_fd, &u.h, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 }
 
-/* The path that leads to it, searched for on its mount. */
+/* The path that leads to it, searched for on its mount, from its top on. */
 static bool find_name(struct cpt *c, int mount_fd, const char *mountpoint, struct cpt_fd *f)
 {
-	_free_ char *below = mem_printf("%s/x", strcmp(mountpoint, "/") ? mountpoint : "");
-	const char *path = cpt_names_find(c, mount_fd, &f->st, below);
+	const struct cpt_file_state *s = cpt_file_state(c);
+	_free_ char *below = mem_printf("%s/x", strcmp(mountpoint, "/") ? mountpoint : ""), *top = NULL;
+	const char *path;
 	struct stat st;
 
-	if (!path || strlen(path) >= sizeof(f->link) || cpt_reg_stat(c, path, &st))
+	cpt_fdopen_in_root(c, mountpoint); /* from the first such call on the prefix is known */
+	if (!fstat(mount_fd, &st) && st.st_dev == f->st.st_dev && st.st_ino == f->st.st_ino)
+		path = top = mem_printf("%.*s%s", (int)s->root_prefix_bytes, s->root_prefix, mountpoint);
+	else
+		path = cpt_names_find(c, mount_fd, &f->st, below);
+	if (!path || strlen(path) >= sizeof(f->link) || cpt_reg_stat(c, path, &st) ||
+	    st.st_dev != f->st.st_dev || st.st_ino != f->st.st_ino)
 		return false;
 	strcpy(f->link, path);
 	f->st = st;

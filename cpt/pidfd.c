@@ -98,7 +98,7 @@ static int pidfd_collect(struct cpt *c, const struct cpt_fd *fd, struct file_obj
 	if (target_of(c, fd, &vpid, why, err))
 		return -1;
 	if (why[0])
-		return err_set(err, ERR_CHECKPOINT, "%s", why);
+		return err_set(err, ERR_CHECKPOINT, "a %s cannot be carried", why);
 	if (!vpid && is_known_dead(c, fd, &ret->of))
 		return 0;
 	obj = vec_add(&c->m.pidfds);
