@@ -17,6 +17,7 @@
 
 #include "lib/buf.h"
 #include "migrate/ssh_hosts.h"
+#include "migrate/ssh_methods.h"
 
 #define WINDOW_BYTES	  (8u * 1024 * 1024)
 #define PACKET_BYTES	  (32u * 1024)
@@ -240,12 +241,12 @@ static int handshake(struct ssh *s, const struct ssh_target *t, struct err *err)
 	ssh_hosts_prefer(hosts);
 	/*
 	 * The fastest that every sshd has: the processor does AES and SHA-2. GCM needs libssh2 1.11.1 and is
-	 * twice as fast; names it does not know are skipped.
+	 * twice as fast.
 	 */
-	libssh2_session_method_pref(s->session, LIBSSH2_METHOD_CRYPT_CS, ciphers);
-	libssh2_session_method_pref(s->session, LIBSSH2_METHOD_CRYPT_SC, ciphers);
-	libssh2_session_method_pref(s->session, LIBSSH2_METHOD_MAC_CS, "hmac-sha2-256,hmac-sha2-512");
-	libssh2_session_method_pref(s->session, LIBSSH2_METHOD_MAC_SC, "hmac-sha2-256,hmac-sha2-512");
+	ssh_methods_prefer(s->session, LIBSSH2_METHOD_CRYPT_CS, ciphers);
+	ssh_methods_prefer(s->session, LIBSSH2_METHOD_CRYPT_SC, ciphers);
+	ssh_methods_prefer(s->session, LIBSSH2_METHOD_MAC_CS, "hmac-sha2-256,hmac-sha2-512");
+	ssh_methods_prefer(s->session, LIBSSH2_METHOD_MAC_SC, "hmac-sha2-256,hmac-sha2-512");
 	if (libssh2_session_handshake(s->session, s->fd))
 		ssh_fail(s, err, "SSH handshake");
 	else

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "migrate/ssh_hosts.h"
+#include "migrate/ssh_methods.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -116,30 +117,8 @@ static int look_up(const struct ssh_hosts *h, LIBSSH2_KNOWNHOSTS *in, const char
 					NULL);
 }
 
-/*
- * Those of a comma-separated list that this libssh2 has. It would leave out the others by itself, but by a
- * memcpy of text onto itself (libssh2_session_method_pref, up to 1.10).
- */
-static void add_methods(struct buf *list, const char *methods, const char **known, int nr_known)
-{
-	for (const char *at = methods; *at;) {
-		size_t len = strcspn(at, ",");
-
-		for (int i = 0; i < nr_known; i++) {
-			if (strlen(known[i]) != len || strncmp(known[i], at, len) != 0)
-				continue;
-			if (list->len_bytes)
-				buf_put_u8(list, ',');
-			buf_put(list, at, len);
-		}
-		at += len + (at[len] == ',');
-	}
-}
-
 void ssh_hosts_prefer(struct ssh_hosts *h)
 {
-	const char **algorithms = NULL;
-	int nr = libssh2_session_supported_algs(h->session, LIBSSH2_METHOD_HOSTKEY, &algorithms);
 	struct buf list = {0};
 
 	/* a key that cannot match: "mismatch" then says that one of this kind is known */
@@ -149,15 +128,14 @@ void ssh_hosts_prefer(struct ssh_hosts *h)
 
 			if ((got == LIBSSH2_KNOWNHOST_CHECK_MISMATCH) != known)
 				continue;
-			add_methods(&list, key_kinds[i].methods, algorithms, nr);
+			if (list.len_bytes)
+				buf_put_u8(&list, ',');
+			buf_put(&list, key_kinds[i].methods, strlen(key_kinds[i].methods));
 		}
 	}
 	buf_put_u8(&list, 0);
-	if (list.len_bytes > 1)
-		libssh2_session_method_pref(h->session, LIBSSH2_METHOD_HOSTKEY, (const char *)list.at);
+	ssh_methods_prefer(h->session, LIBSSH2_METHOD_HOSTKEY, (const char *)list.at);
 	buf_free(&list);
-	if (nr > 0)
-		libssh2_free(h->session, (void *)algorithms);
 }
 
 /* Without a NUL; ret has room for 4 characters per 3 bytes begun. */
