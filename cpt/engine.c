@@ -371,6 +371,9 @@ static int write_namespaces(struct cpt *c, struct err *err)
 	vec_each(q, &c->m.msgqs)
 		if (img_put_msgq(c->w, q, err))
 			return -1;
+	vec_each(s, &c->m.semsets)
+		if (img_put_semset(c->w, s, err))
+			return -1;
 	return 0;
 }
 

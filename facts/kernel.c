@@ -32,10 +32,11 @@
 #ifndef UFFD_USER_MODE_ONLY
 #define UFFD_USER_MODE_ONLY 1
 #endif
-#define TCP_REPAIR_OPTION  19					     /* include/uapi/linux/tcp.h */
-#define PAGEMAP_SCAN_IOCTL _IOC(_IOC_READ | _IOC_WRITE, 'f', 16, 96) /* include/uapi/linux/fs.h, Linux 6.7   \
-								      */
-#define BPF_NETFILTER	     32					     /* BPF_PROG_TYPE_NETFILTER, Linux 6.4 */
+#define TCP_REPAIR_OPTION 19 /* include/uapi/linux/tcp.h */
+#define PAGEMAP_SCAN_IOCTL                                                                                   \
+	_IOC(_IOC_READ | _IOC_WRITE, 'f', 16, 96) /* include/uapi/linux/fs.h, Linux 6.7                      \
+						   */
+#define BPF_NETFILTER	     32			  /* BPF_PROG_TYPE_NETFILTER, Linux 6.4 */
 #define BPF_NETFILTER_ATTACH 45
 
 static int root(void)
@@ -209,6 +210,12 @@ static int timer_ids(void)
 	return in_child(timer_ids_child);
 }
 
+/* What a VE has of System V IPC gets its own numbers back by it (ipc/ipc_sysctl.c). */
+static int next_id(void)
+{
+	return access("/proc/sys/kernel/shm_next_id", F_OK) ? errno : 0;
+}
+
 static int has_capability(int cap)
 {
 	struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
@@ -264,6 +271,8 @@ const struct kernel_feature kernel_features[] = {
 	 "their clients see a reset (Linux 6.9 has it)", accept_queue},
 	{"PR_TIMER_CREATE_RESTORE_IDS", NEED_BEST, "POSIX timers with their ids",
 	 "timers are made and deleted until an id fits (Linux 6.15 has it)", timer_ids},
+	{"System V IPC ids", NEED_BEST, "shared memory, queues and semaphores with their ids",
+	 "a VE that has any cannot be restored (CONFIG_CHECKPOINT_RESTORE has it)", next_id},
 	{"CAP_SYS_RESOURCE", NEED_BEST, "raising limits of restored processes",
 	 "hard limits, oom_score_adj and pipe sizes above this node's own cannot be restored", cap_resource},
 };

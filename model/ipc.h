@@ -31,4 +31,18 @@ struct msgq_obj {
 	VEC(struct msgq_message) messages;
 };
 
+struct sem_undo {     /* added to a semaphore when the task ends */
+	uint32_t pid; /* of the VE: a thread whose list it is */
+	uint32_t nr;
+	int32_t adjust;
+};
+
+struct semset_obj {
+	uint32_t id; /* that of semget(2) and 1 */
+	struct ipc_owner perm;
+	VEC(uint32_t) values;
+	VEC(struct sem_undo) undos;
+	bool used; /* some semop(2) was done on it: programs look at that (sem_otime) */
+};
+
 #endif

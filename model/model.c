@@ -129,6 +129,13 @@ void model_free_msgq(struct msgq_obj *msgq)
 	*msgq = (struct msgq_obj){0};
 }
 
+void model_free_semset(struct semset_obj *semset)
+{
+	vec_free(&semset->values);
+	vec_free(&semset->undos);
+	*semset = (struct semset_obj){0};
+}
+
 void model_free_ghost(struct ghost_obj *ghost)
 {
 	free(ghost->dir);

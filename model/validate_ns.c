@@ -93,6 +93,44 @@ static int validate_msgqs(const struct model *m, struct err *err)
 	return ret;
 }
 
+static int validate_semset(const struct model *m, const struct semset_obj *s, struct err *err)
+{
+	if (s->id > (uint32_t)INT32_MAX + 1 || !s->values.nr)
+		return validate_bad(err, "impossible number");
+	if (s->undos.nr && !s->used)
+		return validate_bad(err, "never used, but there is something to undo");
+	vec_each(v, &s->values)
+		if (*v > INT16_MAX)
+			return validate_bad(err, "impossible value %u", *v);
+	vec_each(u, &s->undos) {
+		const struct task_obj *task = model_task(m, u->pid);
+
+		if (!task || task->state == TASK_ZOMBIE)
+			return validate_bad(err, "task %u, which undoes, does not exist", u->pid);
+		if (u->nr >= s->values.nr || !u->adjust || u->adjust > INT16_MAX || u->adjust < -INT16_MAX)
+			return validate_bad(err, "impossible undo of task %u", u->pid);
+	}
+	return validate_perm(&s->perm, err);
+}
+
+static int validate_semsets(const struct model *m, struct err *err)
+{
+	VEC(uint32_t) keys = {0};
+	uint32_t twice = 0;
+	int ret = 0;
+
+	vec_each(s, &m->semsets) {
+		if (!ret && validate_semset(m, s, err))
+			ret = err_ctx(err, "semset %u", s->id);
+		if (s->perm.key)
+			vec_push(&keys, s->perm.key);
+	}
+	if (!ret && !validate_unique(keys.at, keys.nr, &twice))
+		ret = validate_bad(err, "semset: two with key 0x%x", twice);
+	vec_free(&keys);
+	return ret;
+}
+
 /* --- network --- */
 
 static bool has_link(const struct netns_obj *n, const char *name)
@@ -191,5 +229,5 @@ int validate_ns(const struct model *m, struct err *err)
 	}
 	if (m->ipc.nr > 1)
 		return validate_bad(err, "ipc: %zu instead of one", m->ipc.nr);
-	return validate_msgqs(m, err);
+	return validate_msgqs(m, err) || validate_semsets(m, err) ? -1 : 0;
 }

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <sys/ipc.h>
 #include <sys/msg.h>
+#include <sys/sem.h>
+#include <sys/syscall.h>
 
 #include "kernel/ipcns.h"
 #include "rst/ipc.h"
@@ -42,6 +44,7 @@ static int open_limits(struct rst *r, struct err *err)
 	_ipcns_maker_ struct ipcns_maker maker = {0};
 
 	return ipcns_maker_become(&maker, r->run.uid_base, r->run.uid_base, err) ||
+			       ipcns_set("sem", "32000 1024000000 500 32768", err) ||
 			       ipcns_set("msgmni", "32768", err) || ipcns_set("msgmax", "2147483647", err) ||
 			       ipcns_set("msgmnb", "2147483647", err)
 		       ? -1
@@ -99,11 +102,107 @@ static int restore_queue(struct rst *r, const struct msgq_obj *q, struct err *er
 
 static int restore_queues(struct rst *r, struct err *err)
 {
-	if (r->m.msgqs.nr && open_limits(r, err))
-		return -1;
 	vec_each(q, &r->m.msgqs)
 		if (restore_queue(r, q, err))
 			return err_ctx(err, "System V message queue %u", q->id - 1);
+	return 0;
+}
+
+/* --- semaphores --- */
+
+#define OPS_A_CALL 100 /* below the default of semopm, 500 */
+
+static int make_set(struct rst *r, const struct semset_obj *s, struct err *err)
+{
+	_ipcns_maker_ struct ipcns_maker maker = {0};
+	const struct ipc_owner *perm = &s->perm;
+	int id;
+
+	if (ipcns_next_id("sem", s->id - 1, err) ||
+	    ipcns_maker_become(&maker, r->run.uid_base + perm->cuid, r->run.uid_base + perm->cgid, err))
+		return -1;
+	id = semget((key_t)perm->key, (int)s->values.nr, IPC_CREAT | IPC_EXCL | (int)perm->mode);
+	if (id < 0)
+		return err_sys(err, "semget");
+	return (uint32_t)id == s->id - 1 ? 0 : err_set(err, ERR_RESTORE, "it would have the number %d", id);
+}
+
+/*
+ * Done by the task with SEM_UNDO, and taken back without: what remains is what it undoes. The semaphore is 0
+ * before and after, and no value on the way is out of range.
+ */
+static int undo_in_task(struct rst *r, const struct semset_obj *s, const struct sem_undo *u, struct err *err)
+{
+	struct rst_task *t = rst_tree_find(r, u->pid);
+	short by = (short)(u->adjust > 0 ? u->adjust : -u->adjust);
+	struct sembuf ops[2] = {
+		{.sem_num = (unsigned short)u->nr, .sem_op = by, .sem_flg = IPC_NOWAIT},
+		{.sem_num = (unsigned short)u->nr, .sem_op = (short)-by, .sem_flg = IPC_NOWAIT},
+	};
+	struct remote_batch *b;
+	int ret;
+
+	if (!t || !t->r)
+		return err_set(err, ERR_IMAGE, "there is no task %u", u->pid);
+	ops[u->adjust > 0].sem_flg |= SEM_UNDO;
+	b = remote_batch_new();
+	remote_call(b, "semop", 0, SYS_semop, ra_num(s->id - 1),
+		    ra_data(remote_batch_data(b, ops, sizeof(ops))), ra_num(2));
+	ret = remote_batch_run(t->r, b, err);
+	remote_batch_free(b);
+	return ret ? err_ctx(err, "task %u", u->pid) : 0;
+}
+
+/* SETALL would clear what tasks undo, and leave no trace of use (ipc/sem.c). */
+static int add_values(const struct semset_obj *s, struct err *err)
+{
+	/* for the trace, where all are 0 */
+	struct sembuf ops[OPS_A_CALL] = {{0, 1, IPC_NOWAIT}, {0, -1, IPC_NOWAIT}};
+	size_t nr = 2;
+
+	for (size_t i = 0; i < s->values.nr; i++) {
+		if (s->values.at[i])
+			ops[nr++] = (struct sembuf){(unsigned short)i, (short)s->values.at[i], IPC_NOWAIT};
+		if (nr < OPS_A_CALL && i + 1 < s->values.nr)
+			continue;
+		if (nr && semop((int)s->id - 1, ops, nr))
+			return err_sys(err, "semop");
+		nr = 0;
+	}
+	return 0;
+}
+
+static int set_values(const struct semset_obj *s, struct err *err)
+{
+	_free_ uint16_t *values = mem_alloc(s->values.nr * sizeof(*values));
+
+	for (size_t i = 0; i < s->values.nr; i++)
+		values[i] = (uint16_t)s->values.at[i];
+	return semctl((int)s->id - 1, 0, SETALL, values) ? err_sys(err, "SETALL") : 0;
+}
+
+static int restore_set(struct rst *r, const struct semset_obj *s, struct err *err)
+{
+	struct semid_ds ds = {0};
+
+	ds.sem_perm.uid = r->run.uid_base + s->perm.uid;
+	ds.sem_perm.gid = r->run.uid_base + s->perm.gid;
+	ds.sem_perm.mode = (unsigned short)s->perm.mode;
+	if (make_set(r, s, err))
+		return -1;
+	vec_each(u, &s->undos)
+		if (undo_in_task(r, s, u, err))
+			return -1;
+	if (s->used ? add_values(s, err) : set_values(s, err))
+		return -1;
+	return semctl((int)s->id - 1, 0, IPC_SET, &ds) ? err_sys(err, "IPC_SET") : 0;
+}
+
+static int restore_sets(struct rst *r, struct err *err)
+{
+	vec_each(s, &r->m.semsets)
+		if (restore_set(r, s, err))
+			return err_ctx(err, "System V semaphore set %u", s->id - 1);
 	return 0;
 }
 
@@ -113,7 +212,7 @@ int rst_ipc_restore(struct rst *r, struct err *err)
 
 	if (ipcns_enter(&scope, r->run.init_pid, err))
 		return -1;
-	if (restore_queues(r, err))
+	if (open_limits(r, err) || restore_queues(r, err) || restore_sets(r, err))
 		return -1;
 	return r->m.ipc.nr ? set_limits(r, &r->m.ipc.at[0], err) : 0;
 }

@@ -136,6 +136,16 @@ static void add_queue(struct model *m)
 	vec_push(&q->messages, ((struct msgq_message){INT64_MAX, {0}}));
 }
 
+static void add_semaphores(struct model *m)
+{
+	struct semset_obj *s = vec_add(&m->semsets);
+
+	*s = (struct semset_obj){.id = 3, .perm = {.key = 0x56525353, .mode = 0600}, .used = true};
+	vec_push(&s->values, 5u);
+	vec_push(&s->values, 0u);
+	vec_push(&s->undos, ((struct sem_undo){.pid = 1, .nr = 1, .adjust = -2}));
+}
+
 static void add_memory(struct model *m)
 {
 	*vec_add(&m->ghosts) = (struct ghost_obj){1, S_IFREG | 0600, 0, 0, 4096, 17, mem_strdup("/tmp")};
@@ -337,6 +347,7 @@ void sample_model(struct model *m)
 	add_ns(m);
 	add_ipc(m);
 	add_queue(m);
+	add_semaphores(m);
 	add_memory(m);
 	add_open_things(m);
 	add_files(m);

@@ -204,6 +204,14 @@ Test(model_validate, cgroups)
 	REFUSED("task 1: cgroup /init does not exist", rename_to(&m.tasks.at[0].cgroup, "/init"));
 }
 
+static void add_twin(struct model *m)
+{
+	struct semset_obj *s = vec_add(&m->semsets);
+
+	*s = (struct semset_obj){.id = 4, .perm = {.key = 0x56525353}};
+	vec_push(&s->values, 0u);
+}
+
 Test(model_validate, ipc)
 {
 	REFUSED("ipc: 2 instead of one", *vec_add(&m.ipc) = (struct ipc_obj){0});
@@ -212,6 +220,15 @@ Test(model_validate, ipc)
 	REFUSED("impossible mode", m.msgqs.at[0].perm.mode = 01000);
 	REFUSED("impossible owner", m.msgqs.at[0].perm.cuid = 65536);
 	REFUSED("impossible number", m.msgqs.at[0].id = UINT32_MAX);
+	REFUSED("semset 3: task 9, which undoes", m.semsets.at[0].undos.at[0].pid = 9);
+	REFUSED("task 99, which undoes", m.semsets.at[0].undos.at[0].pid = 99);
+	REFUSED("impossible undo of task 1", m.semsets.at[0].undos.at[0].nr = 2);
+	REFUSED("impossible undo of task 1", m.semsets.at[0].undos.at[0].adjust = 40000);
+	REFUSED("impossible undo of task 1", m.semsets.at[0].undos.at[0].adjust = 0);
+	REFUSED("never used", m.semsets.at[0].used = false);
+	REFUSED("impossible value", m.semsets.at[0].values.at[0] = 32768);
+	REFUSED("impossible owner", m.semsets.at[0].perm.uid = 65536);
+	REFUSED("semset: two with key", add_twin(&m));
 	REFUSED("msgq: two with key",
 		*vec_add(&m.msgqs) = ((struct msgq_obj){.id = 32771, .perm = {.key = 0x5652534d}}));
 }
