@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The ipc namespace: System V queues and semaphores, and the VE's own limits when all is there. */
+/*
+ * The ipc namespace: System V queues and semaphores, and the VE's own limits when all is there. Times and last
+ * pids of an object are those of the restore: nothing can set them.
+ */
 #include <errno.h>
 #include <stdio.h>
 #include <sys/ipc.h>

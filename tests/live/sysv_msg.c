@@ -50,8 +50,11 @@ static void make(void)
 	struct message m;
 	struct msqid_ds ds;
 
-	for (int i = 0; i < 3; i++)
-		DO(msgctl(DO(msgget(IPC_PRIVATE, 0600)), IPC_RMID, NULL));
+	for (int i = 0; i < 3; i++) {
+		int id = DO(msgget(IPC_PRIVATE, 0600));
+
+		DO(msgctl(id, IPC_RMID, NULL));
+	}
 	full = DO(msgget(KEY, IPC_CREAT | IPC_EXCL | 0620));
 	empty = DO(msgget(KEY + 1, IPC_CREAT | 0600));
 	waited = DO(msgget(IPC_PRIVATE, 0600));

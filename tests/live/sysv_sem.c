@@ -45,8 +45,11 @@ static void make(void)
 	unsigned short values[5] = {1, 0, 7, 32767, 0};
 	struct semid_ds ds;
 
-	for (int i = 0; i < 3; i++)
-		DO(semctl(DO(semget(IPC_PRIVATE, 1, 0600)), 0, IPC_RMID));
+	for (int i = 0; i < 3; i++) {
+		int id = DO(semget(IPC_PRIVATE, 1, 0600));
+
+		DO(semctl(id, 0, IPC_RMID));
+	}
 	set = DO(semget(KEY, 5, IPC_CREAT | IPC_EXCL | 0640));
 	DO(semctl(set, 0, SETALL, values));
 	DO(op(set, 0, 1, 0));

@@ -62,8 +62,11 @@ static void make(void)
 	unsigned char *p;
 
 	/* numbers that are not the first ones */
-	for (int i = 0; i < 3; i++)
-		DO(shmctl(DO(shmget(IPC_PRIVATE, PAGE, 0600)), IPC_RMID, NULL));
+	for (int i = 0; i < 3; i++) {
+		int id = DO(shmget(IPC_PRIVATE, PAGE, 0600));
+
+		DO(shmctl(id, IPC_RMID, NULL));
+	}
 	plain = DO(shmget(KEY, 8 * PAGE, IPC_CREAT | IPC_EXCL | 0640));
 	DO(shmctl(plain, IPC_STAT, &ds));
 	ds.shm_perm.uid = 4711;
