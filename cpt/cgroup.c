@@ -36,7 +36,7 @@ __attribute__((format(printf, 5, 6))) static int refuse(struct cpt *c, const cha
 	va_end(ap);
 	snprintf(where, sizeof(where), "cgroup %s", path);
 	if (!c->findings)
-		return err_set(err, ERR_CHECKPOINT, "%s: %s", where, text);
+		return err_set(err, ERR_CHECKPOINT, "%s", text);
 	findings_add(c->findings, where, hint, "%s", text);
 	return 0;
 }
@@ -266,7 +266,7 @@ static int visit_below(struct cpt *c, int dir, const char *path, const char *nam
 		return unless_gone(c, err);
 	}
 	if (depth >= CGROUP_DEPTH_MAX || strlen(sub) > 4095 || c->m.cgroups.nr >= CGROUPS_MAX)
-		return refuse(c, sub, NULL, err, "it is too deep, or one of too many");
+		return refuse(c, sub, NULL, err, "%s is too deep, or one of too many", name);
 	return visit(c, fd, sub, depth + 1, err);
 }
 

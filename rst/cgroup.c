@@ -188,7 +188,7 @@ static int set_limits(struct rst *r, const struct cgroup_obj *g, int dir, struct
 	vec_each(f, &g->files)
 		if (f->value && strcmp(f->name, SUBTREE) && strcmp(f->name, FREEZE) &&
 		    io_write_file(dir, f->name, f->value, err))
-			return err_ctx(err, "%s", f->value);
+			return err_ctx(err, "setting it to %s", f->value);
 	return 0;
 }
 

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "cpt/cpt.h"
 #include "kernel/cgroup.h"
 #include "kernel/devices.h"
 
@@ -87,6 +88,66 @@ Test(cgroup, all_of_it)
 	cr_assert_eq(cgroup_kill(cg.v2_fd, &err), 0, "%s", err.msg);
 	cr_assert_eq(waitpid(pid, &status, 0), pid);
 	cr_assert(WIFSIGNALED(status));
+	remove_all(&cg);
+}
+
+static void put(const struct cgroup *cg, const char *path, const char *text)
+{
+	struct err err = ERR_INIT;
+
+	cr_assert_eq(io_write_file(cg->v2_fd, path, text, &err), 0, "%s", err.msg);
+}
+
+static void refused(struct cpt *c, const char *why)
+{
+	struct err err = ERR_INIT;
+
+	cr_assert_eq(cpt_cgroup_look(c, &err), -1);
+	cr_assert_str_eq(err.msg, why);
+}
+
+/* What a dump finds below the VE's own. */
+Test(cgroup, below_it)
+{
+	struct err err = ERR_INIT;
+	struct cgroup cg = make();
+	struct cpt c = {.run = {.cgroup_fd = cg.v2_fd, .uid_base = 100000}, .frozen = true};
+	pid_t pid = spawn(&cg);
+	struct cpt_task in = {.pid = pid}, out = {.pid = getpid()};
+	char text[16];
+	int status;
+
+	cr_assert_eq(cpt_cgroup_collect(&c, &err), 0, "%s", err.msg);
+	cr_assert_eq(c.m.cgroups.nr, 0);
+	cr_assert(!mkdirat(cg.v2_fd, "a", 0755) && !mkdirat(cg.v2_fd, "a/b", 0755));
+	cr_assert_eq(fchownat(cg.v2_fd, "a", 100007, 100008, 0), 0);
+	snprintf(text, sizeof(text), "%d", pid);
+	put(&cg, "a/b/cgroup.procs", text);
+	put(&cg, "a/cgroup.max.depth", "3");
+	cr_assert_eq(cpt_cgroup_collect(&c, &err), 0, "%s", err.msg);
+	cr_assert_eq(c.m.cgroups.nr, 3);
+	cr_assert_str_eq(c.m.cgroups.at[2].path, "/a/b");
+	cr_assert(c.m.cgroups.at[1].uid == 7 && c.m.cgroups.at[1].gid == 8);
+	cr_assert_eq(c.m.cgroups.at[2].uid, CGROUP_FOREIGN);
+	cr_assert_str_eq(cpt_cgroup_of(&c, &in), "/a/b");
+	cr_assert_str_eq(cpt_cgroup_of(&c, &out), "/");
+	put(&cg, "a/cgroup.freeze", "1");
+	refused(&c, "cgroup /a: it is frozen and there are tasks in it");
+	put(&cg, "a/cgroup.freeze", "0");
+	cr_assert_eq(cpt_cgroup_look(&c, &err), 0, "%s", err.msg);
+	cr_assert_eq(cgroup_kill(cg.v2_fd, &err), 0, "%s", err.msg);
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	remove_all(&cg);
+}
+
+Test(cgroup, threaded_ones_are_refused)
+{
+	struct cgroup cg = make();
+	struct cpt c = {.run = {.cgroup_fd = cg.v2_fd, .uid_base = 100000}, .frozen = true};
+
+	cr_assert_eq(mkdirat(cg.v2_fd, "t", 0755), 0);
+	put(&cg, "t/cgroup.type", "threaded");
+	refused(&c, "cgroup /t: it is threaded");
 	remove_all(&cg);
 }
 

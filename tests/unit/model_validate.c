@@ -233,12 +233,25 @@ Test(model_validate, ipc)
 		*vec_add(&m.msgqs) = ((struct msgq_obj){.id = 32771, .perm = {.key = 0x5652534d}}));
 }
 
+Test(model, cgroup_controls)
+{
+	const struct cgroup_control *pages = cgroup_control_of("hugetlb.2MB.max");
+
+	cr_assert(pages && pages->carried);
+	cr_assert(cgroup_is_initial(pages, "max") && cgroup_is_initial(pages, "9223372036854771712"));
+	cr_assert(!cgroup_is_initial(pages, "2097152"));
+	cr_assert(cgroup_control_of("io.max") && !cgroup_control_of("io.max")->carried);
+	cr_assert_null(cgroup_control_of("cgroup.procs"));
+	cr_assert_null(cgroup_control_of("memory.current"));
+	cr_assert(cgroup_is_delegated("cgroup.threads") && !cgroup_is_delegated("memory.max"));
+}
+
 Test(model, lookups)
 {
 	struct model m;
 
 	sample_model(&m);
-	for (uint32_t id = 1; id <= 12; id++)
+	for (uint32_t id = 1; id <= m.files.nr; id++)
 		cr_assert_eq(model_file(&m, id)->id, id);
 	cr_assert_null(model_file(&m, 0));
 	cr_assert_null(model_file(&m, 99));
