@@ -226,7 +226,7 @@ for mode in "${modes[@]}"; do
 	esac
 done
 
-# a stop that the parent had heard of is told to it once more after a restore, and the like
+# the gaps of known.txt: what a program finds there is a skip, with that reason
 known() { # program, result
 	local line
 	while IFS= read -r line; do
